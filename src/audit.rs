@@ -1,0 +1,62 @@
+//! One `tracing` event for every decision: the audit trail.
+//!
+//! The target and the field names are stable and listed in the [crate's documentation](crate#seeing-what-happens).
+
+use http::{Method, Uri};
+
+use crate::{
+    rejection::{Rejection, RejectionKind},
+    token::CurrentToken,
+};
+
+/// The target of all decisions.
+const DECISION: &str = "resource_protector::decision";
+
+/// What was asked for: the query is left out, as it may hold secrets.
+type Asked<'a> = (&'a Method, &'a Uri);
+
+pub(crate) fn admitted(asked: Asked<'_>, token: &CurrentToken) {
+    tracing::debug!(
+        target: DECISION,
+        decision = "admitted",
+        method = %asked.0,
+        path = asked.1.path(),
+        issuer = token.issuer(),
+        client_id = token.client_id(),
+        token_id = token.jwt_id(),
+        age_seconds = token.age().as_secs(),
+    );
+}
+
+pub(crate) fn anonymous(asked: Asked<'_>, decision: &'static str) {
+    tracing::debug!(target: DECISION, decision, method = %asked.0, path = asked.1.path());
+}
+
+/// Reports a refusal, once, wherever it is met first.
+pub(crate) fn refused(rejection: &mut Rejection, asked: Option<Asked<'_>>, token: Option<&CurrentToken>) {
+    if !rejection.tell_once() {
+        return;
+    }
+    macro_rules! event {
+        ($level:ident) => {
+            tracing::$level!(
+                target: DECISION,
+                decision = "refused",
+                status = rejection.status().as_u16(),
+                kind = ?rejection.kind(),
+                reason = rejection.reason().map(tracing::field::debug),
+                detail = rejection.detail(),
+                method = asked.map(|(method, _)| tracing::field::display(method)),
+                path = asked.map(|(_, uri)| uri.path()),
+                issuer = token.and_then(CurrentToken::issuer),
+                client_id = token.and_then(CurrentToken::client_id),
+                token_id = token.and_then(CurrentToken::jwt_id),
+            )
+        };
+    }
+    match rejection.kind() {
+        RejectionKind::Misconfigured => event!(error),
+        RejectionKind::Unavailable => event!(warn),
+        _ => event!(info),
+    }
+}

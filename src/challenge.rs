@@ -1,0 +1,139 @@
+//! The `WWW-Authenticate` challenge of the Bearer scheme.
+//!
+//! ```text
+//! challenge  = "Bearer" 1*SP auth-param *( "," SP auth-param )      RFC 6750 §3
+//! auth-param = token "=" quoted-string                              RFC 9110 §11.2
+//!
+//! Bearer realm="api"
+//! Bearer realm="api", error="invalid_token", error_description="The access token expired"
+//! Bearer realm="api", error="insufficient_scope", error_description="…", scope="profile admin"
+//! ```
+
+use http::HeaderValue;
+
+use crate::{
+    error::{SetupError, shown},
+    scope::Scope,
+};
+
+/// What every challenge of one protector says.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct ChallengeParams(Vec<(String, String)>);
+
+/// Names that a challenge gives a meaning of its own; each may stand in it at most once.
+const RESERVED: [&str; 5] = ["realm", "scope", "error", "error_description", "error_uri"];
+
+impl ChallengeParams {
+    /// Adds a parameter, or says why it cannot be one.
+    pub(crate) fn set(&mut self, option: &'static str, name: &str, value: &str) -> Result<(), SetupError> {
+        let is_token = |b: u8| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b);
+        if name.is_empty() || !name.bytes().all(is_token) {
+            return Err(SetupError::new(
+                option,
+                format_args!("expected a parameter name (RFC 9110 §5.6.2), got {}", shown(name)),
+            ));
+        }
+        if !value.bytes().all(|b| matches!(b, 0x20..=0x7E)) {
+            return Err(SetupError::new(
+                option,
+                format_args!("expected printable ASCII characters, got {}", shown(value)),
+            ));
+        }
+        let is_known = |(known, _): &(String, String)| known.eq_ignore_ascii_case(name);
+        let is_reserved = option != name && RESERVED.iter().any(|reserved| reserved.eq_ignore_ascii_case(name));
+        if is_reserved || self.0.iter().any(is_known) {
+            return Err(SetupError::new(
+                option,
+                format_args!("the parameter {} may stand in a challenge only once", shown(name)),
+            ));
+        }
+        self.0.push((name.to_owned(), value.to_owned()));
+        Ok(())
+    }
+
+    /// The challenge: these parameters, the error if there was one, and the scopes that are needed.
+    pub(crate) fn challenge(&self, error: Option<(&str, &str)>, scopes: &[Scope]) -> HeaderValue {
+        let mut text = String::with_capacity(160);
+        for (name, value) in &self.0 {
+            add_param(&mut text, name, value);
+        }
+        if let Some((code, sentence)) = error {
+            add_param(&mut text, "error", code);
+            add_param(&mut text, "error_description", sentence);
+        }
+        if !scopes.is_empty() {
+            let list: Vec<_> = scopes.iter().map(Scope::as_str).collect();
+            add_param(&mut text, "scope", &list.join(" "));
+        }
+        if text.is_empty() {
+            // RFC 6750 §3: the scheme "MUST be followed by one or more auth-param values". With nothing else to say,
+            // the challenge says where a token is looked for, in the words of RFC 9728 §2.
+            add_param(&mut text, "bearer_methods_supported", "header");
+        }
+        HeaderValue::try_from(text).unwrap_or_else(|_| HeaderValue::from_static("Bearer error=\"invalid_token\""))
+    }
+}
+
+fn add_param(challenge: &mut String, name: &str, value: &str) {
+    challenge.push_str(if challenge.is_empty() { "Bearer " } else { ", " });
+    challenge.push_str(name);
+    challenge.push_str("=\"");
+    for c in value.chars() {
+        if matches!(c, '"' | '\\') {
+            challenge.push('\\');
+        }
+        challenge.push(c);
+    }
+    challenge.push('"');
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn params(list: &[(&str, &str)]) -> ChallengeParams {
+        let mut params = ChallengeParams::default();
+        for (name, value) in list {
+            params.set("realm", name, value).unwrap();
+        }
+        params
+    }
+
+    #[test]
+    fn parameters_are_separated_by_commas_and_quoted() {
+        let challenge = params(&[("realm", r#"a "b" \c"#), ("note", "x")]).challenge(
+            Some(("insufficient_scope", "No")),
+            &[Scope::new("a").unwrap(), Scope::new("b").unwrap()],
+        );
+        assert_eq!(
+            challenge,
+            r#"Bearer realm="a \"b\" \\c", note="x", error="insufficient_scope", error_description="No", scope="a b""#
+        );
+    }
+
+    #[test]
+    fn a_challenge_has_at_least_one_parameter_and_no_realm_unless_set() {
+        let challenge = ChallengeParams::default().challenge(None, &[]);
+        assert_eq!(challenge, r#"Bearer bearer_methods_supported="header""#);
+    }
+
+    #[test]
+    fn a_value_that_could_split_the_header_is_refused() {
+        for bad in ["a\r\nSet-Cookie: x", "a\0", "é", "\u{7f}"] {
+            assert!(
+                ChallengeParams::default().set("realm", "realm", bad).is_err(),
+                "{bad:?}"
+            );
+        }
+        assert!(ChallengeParams::default().set("challenge_param", "a b", "x").is_err());
+        assert!(ChallengeParams::default().set("challenge_param", "", "x").is_err());
+    }
+
+    #[test]
+    fn no_parameter_stands_twice() {
+        let mut params = params(&[("realm", "a")]);
+        assert!(params.set("realm", "realm", "b").is_err());
+        assert!(params.set("challenge_param", "Error", "b").is_err());
+        assert!(params.set("challenge_param", "scope", "b").is_err());
+    }
+}

@@ -1,0 +1,334 @@
+//! The claims of a token, read once and with their right types.
+//!
+//! A JWT's payload (RFC 9068 §2.2), an introspection answer (RFC 7662 §2.2) and a record of the application's own all
+//! use these names, so they are read in this one place. A claim of the wrong type makes the whole object unusable:
+//! a `scope` that is a number is a sign that something else is wrong, too.
+
+use std::{
+    collections::BTreeMap,
+    fmt,
+    time::{Duration, SystemTime},
+};
+
+use serde::{
+    Deserialize, Deserializer,
+    de::{self, DeserializeOwned, Visitor},
+};
+use serde_json::value::RawValue;
+
+use crate::{
+    json::{JsonError, Object},
+    scope::Scopes,
+};
+
+/// What an issuer calls the claims that are not called the same everywhere.
+#[derive(Clone, Debug)]
+pub(crate) struct ClaimNames {
+    pub(crate) audience: String,
+    pub(crate) client_id: String,
+    pub(crate) scope: String,
+}
+
+impl Default for ClaimNames {
+    /// As in RFC 9068 and RFC 7662.
+    fn default() -> Self {
+        Self {
+            audience: "aud".to_owned(),
+            client_id: "client_id".to_owned(),
+            scope: "scope".to_owned(),
+        }
+    }
+}
+
+/// The claims that have a meaning here. An empty string says nothing and is read as absent.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Claims {
+    pub(crate) issuer: Option<String>,
+    pub(crate) subject: Option<String>,
+    pub(crate) audience: Vec<String>,
+    pub(crate) client_id: Option<String>,
+    pub(crate) scopes: Scopes,
+    pub(crate) expires_at: Option<SystemTime>,
+    pub(crate) not_before: Option<SystemTime>,
+    pub(crate) issued_at: Option<SystemTime>,
+    pub(crate) auth_time: Option<SystemTime>,
+    pub(crate) jwt_id: Option<String>,
+    pub(crate) session_id: Option<String>,
+    pub(crate) username: Option<String>,
+    pub(crate) acr: Option<String>,
+    pub(crate) amr: Vec<String>,
+    pub(crate) roles: Vec<String>,
+    pub(crate) groups: Vec<String>,
+    pub(crate) entitlements: Vec<String>,
+    pub(crate) confirmation: Option<Confirmation>,
+}
+
+/// Why claims cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum BadClaims {
+    #[error(transparent)]
+    Json(#[from] JsonError),
+    #[error("the claim `{claim}` is not {expected}")]
+    Type { claim: String, expected: &'static str },
+}
+
+impl Claims {
+    pub(crate) fn read(object: &Object<'_>, names: &ClaimNames) -> Result<Self, BadClaims> {
+        let claim = |name| Claim { object, name };
+        Ok(Self {
+            issuer: claim("iss").text()?,
+            subject: claim("sub").text()?,
+            audience: claim(&names.audience).one_or_many()?,
+            client_id: claim(&names.client_id).text()?,
+            scopes: claim(&names.scope).scopes()?,
+            expires_at: claim("exp").date()?,
+            not_before: claim("nbf").date()?,
+            issued_at: claim("iat").date()?,
+            auth_time: claim("auth_time").date()?,
+            jwt_id: claim("jti").text()?,
+            session_id: claim("sid").text()?,
+            username: claim("username").text()?,
+            acr: claim("acr").text()?,
+            amr: claim("amr").texts()?,
+            roles: claim("roles").values()?,
+            groups: claim("groups").values()?,
+            entitlements: claim("entitlements").values()?,
+            confirmation: claim("cnf").parse("an object")?,
+        })
+    }
+}
+
+/// One claim, about to be read.
+struct Claim<'a> {
+    object: &'a Object<'a>,
+    name: &'a str,
+}
+
+impl Claim<'_> {
+    fn parse<T: DeserializeOwned>(&self, expected: &'static str) -> Result<Option<T>, BadClaims> {
+        let Some(value) = self.object.get(self.name) else {
+            return Ok(None);
+        };
+        match serde_json::from_str(value.get()) {
+            Ok(value) => Ok(Some(value)),
+            Err(_) => Err(BadClaims::Type {
+                claim: self.name.to_owned(),
+                expected,
+            }),
+        }
+    }
+
+    fn text(&self) -> Result<Option<String>, BadClaims> {
+        let text = self.parse::<String>("a string")?;
+        Ok(text.filter(|text| !text.is_empty()))
+    }
+
+    fn texts(&self) -> Result<Vec<String>, BadClaims> {
+        Ok(self.parse("an array of strings")?.unwrap_or_default())
+    }
+
+    fn one_or_many(&self) -> Result<Vec<String>, BadClaims> {
+        let many: Option<OneOrMany> = self.parse("a string or an array of strings")?;
+        Ok(many.map(OneOrMany::into_vec).unwrap_or_default())
+    }
+
+    /// A space-delimited string (RFC 9068 §2.2.3), or an array of strings, which many issuers send instead. An
+    /// element of an array is one scope, whatever is in it.
+    fn scopes(&self) -> Result<Scopes, BadClaims> {
+        Ok(match self.parse("a string or an array of strings")? {
+            None => Scopes::default(),
+            Some(OneOrMany::One(list)) => Scopes::parse(&list),
+            Some(OneOrMany::Many(scopes)) => scopes.iter().map(String::as_str).collect(),
+        })
+    }
+
+    /// Strings, or the complex values of RFC 7643 §4.1.2, of which `value` counts.
+    fn values(&self) -> Result<Vec<String>, BadClaims> {
+        let values: Option<Vec<PlainOrComplex>> = self.parse("an array of strings")?;
+        let plain = |value| match value {
+            PlainOrComplex::Plain(value) | PlainOrComplex::Complex { value } => value,
+        };
+        Ok(values.unwrap_or_default().into_iter().map(plain).collect())
+    }
+
+    fn date(&self) -> Result<Option<SystemTime>, BadClaims> {
+        let date = self.parse("a number of seconds")?;
+        Ok(date.map(|NumericDate(date)| date))
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(untagged)]
+pub(crate) enum OneOrMany {
+    One(String),
+    Many(Vec<String>),
+}
+
+impl OneOrMany {
+    pub(crate) fn into_vec(self) -> Vec<String> {
+        match self {
+            Self::One(value) => vec![value],
+            Self::Many(values) => values,
+        }
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum PlainOrComplex {
+    Plain(String),
+    Complex { value: String },
+}
+
+/// Seconds since 1970-01-01T00:00:00Z, with or without fraction (RFC 7519 §2).
+///
+/// Kept in milliseconds; what is beyond some 290 million years stops there instead of wrapping around.
+struct NumericDate(SystemTime);
+
+impl NumericDate {
+    #[allow(clippy::cast_possible_truncation, reason = "casting a float saturates")]
+    fn from_seconds(seconds: f64) -> Self {
+        let milliseconds = (seconds * 1000.0) as i64;
+        let distance = Duration::from_millis(milliseconds.unsigned_abs());
+        let date = if milliseconds < 0 {
+            SystemTime::UNIX_EPOCH.checked_sub(distance)
+        } else {
+            SystemTime::UNIX_EPOCH.checked_add(distance)
+        };
+        Self(date.unwrap_or(SystemTime::UNIX_EPOCH))
+    }
+}
+
+impl<'de> Deserialize<'de> for NumericDate {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Number;
+
+        #[allow(clippy::cast_precision_loss, reason = "exact up to 285 million years from now")]
+        impl Visitor<'_> for Number {
+            type Value = NumericDate;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a number of seconds")
+            }
+
+            fn visit_u64<E>(self, seconds: u64) -> Result<NumericDate, E> {
+                Ok(NumericDate::from_seconds(seconds as f64))
+            }
+
+            fn visit_i64<E>(self, seconds: i64) -> Result<NumericDate, E> {
+                Ok(NumericDate::from_seconds(seconds as f64))
+            }
+
+            fn visit_f64<E: de::Error>(self, seconds: f64) -> Result<NumericDate, E> {
+                Ok(NumericDate::from_seconds(seconds))
+            }
+        }
+
+        deserializer.deserialize_any(Number)
+    }
+}
+
+/// How a token is bound to its sender: the `cnf` claim (RFC 7800 §3.1).
+///
+/// A token that has one is more than a bearer token: only who can prove to hold the key may use it. The protector
+/// refuses a token whose confirmation no configured verifier understands.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(transparent)]
+pub struct Confirmation(BTreeMap<String, serde_json::Value>);
+
+impl Confirmation {
+    /// The thumbprint of the DPoP key, `jkt` (RFC 9449 §6.1).
+    pub fn jkt(&self) -> Option<&str> {
+        self.0.get("jkt")?.as_str()
+    }
+
+    /// The thumbprint of the client certificate, `x5t#S256` (RFC 8705 §3.1).
+    pub fn x5t_s256(&self) -> Option<&str> {
+        self.0.get("x5t#S256")?.as_str()
+    }
+
+    /// The names of all confirmation methods in the claim.
+    pub fn methods(&self) -> impl Iterator<Item = &str> {
+        self.0.keys().map(String::as_str)
+    }
+}
+
+/// Whether a claim has, or as an array contains, one of these strings.
+pub(crate) fn matches_any(value: &RawValue, accepted: &[String]) -> bool {
+    match serde_json::from_str(value.get()) {
+        Ok(OneOrMany::One(value)) => accepted.contains(&value),
+        Ok(OneOrMany::Many(values)) => values.iter().any(|value| accepted.contains(value)),
+        Err(_) => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(json: &str) -> Result<Claims, BadClaims> {
+        Claims::read(&Object::parse(json.as_bytes())?, &ClaimNames::default())
+    }
+
+    fn seconds(date: Option<SystemTime>) -> f64 {
+        date.unwrap()
+            .duration_since(SystemTime::UNIX_EPOCH)
+            .unwrap()
+            .as_secs_f64()
+    }
+
+    #[test]
+    fn a_numeric_date_may_be_fractional_huge_or_negative() {
+        assert!((seconds(read(r#"{"exp":1.5}"#).unwrap().expires_at) - 1.5).abs() < 1e-9);
+        assert!(seconds(read(r#"{"exp":1e300}"#).unwrap().expires_at) > 1e15);
+        assert!(seconds(read(r#"{"exp":18446744073709551615}"#).unwrap().expires_at) > 1e15);
+        assert!(read(r#"{"exp":-1e300}"#).unwrap().expires_at < Some(SystemTime::UNIX_EPOCH));
+        assert!(read(r#"{"exp":1e999}"#).is_err());
+    }
+
+    #[test]
+    fn a_claim_of_the_wrong_type_is_refused() {
+        for json in [
+            r#"{"exp":"1"}"#,
+            r#"{"exp":true}"#,
+            r#"{"exp":null}"#,
+            r#"{"iss":["a"]}"#,
+            r#"{"sub":1}"#,
+            r#"{"aud":{}}"#,
+            r#"{"aud":[1]}"#,
+            r#"{"scope":1}"#,
+            r#"{"scope":[1]}"#,
+            r#"{"amr":"pwd"}"#,
+            r#"{"auth_time":"1"}"#,
+            r#"{"roles":"admin"}"#,
+            r#"{"cnf":"x"}"#,
+        ] {
+            assert!(read(json).is_err(), "{json}");
+        }
+    }
+
+    #[test]
+    fn scopes_are_a_spaced_string_or_an_array_whose_elements_are_one_scope_each() {
+        assert_eq!(read(r#"{"scope":"a b"}"#).unwrap().scopes.len(), 2);
+        assert_eq!(
+            read(r#"{"scope":["a b","c"]}"#)
+                .unwrap()
+                .scopes
+                .iter()
+                .collect::<Vec<_>>(),
+            ["a b", "c"]
+        );
+        assert!(read(r#"{"scope":""}"#).unwrap().scopes.is_empty());
+    }
+
+    #[test]
+    fn groups_are_strings_with_any_character_or_complex_values() {
+        let claims = read(r#"{"groups":["the admins",{"value":"staff","display":"Staff"}]}"#).unwrap();
+        assert_eq!(claims.groups, ["the admins", "staff"]);
+    }
+
+    #[test]
+    fn an_empty_subject_is_no_subject() {
+        assert_eq!(read(r#"{"sub":""}"#).unwrap().subject, None);
+    }
+}

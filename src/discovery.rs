@@ -1,0 +1,156 @@
+//! What an authorization server says about itself: RFC 8414 and OpenID Connect Discovery 1.0.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{Request, header};
+
+use crate::{
+    endpoint::{Endpoint, Http},
+    error::{SetupError, shown},
+    fetch::{FetchError, Network, expect_ok, is_json},
+    json::Object,
+};
+
+/// The longest metadata document that is read.
+const MAX_DOCUMENT: usize = 256 * 1024;
+
+/// An issuer that can be discovered, and how.
+#[derive(Clone, Debug)]
+pub(crate) struct Issuer {
+    identifier: String,
+    http: Http,
+}
+
+/// Of the metadata, what a resource server needs. Its members are used only if the document's `issuer` is right.
+#[derive(Clone, Debug)]
+pub(crate) struct Metadata {
+    pub(crate) jwks_uri: Option<String>,
+    pub(crate) introspection_endpoint: Option<String>,
+}
+
+impl Issuer {
+    /// An issuer whose metadata can be looked for: an `https` URL without query and fragment (RFC 8414 §2).
+    pub(crate) fn new(identifier: &str, http: Http) -> Result<Self, SetupError> {
+        Endpoint::parse("issuer", identifier, http)?;
+        if identifier.contains('?') {
+            return Err(SetupError::new(
+                "issuer",
+                format_args!("expected a URL without query, got {}", shown(identifier)),
+            ));
+        }
+        Ok(Self {
+            identifier: identifier.to_owned(),
+            http,
+        })
+    }
+
+    pub(crate) fn http(&self) -> Http {
+        self.http
+    }
+
+    /// Looks at the places where metadata may be, and takes the first document whose `issuer` is exactly this one.
+    pub(crate) async fn discover(&self, network: &Network, deadline: Duration) -> Result<Metadata, FetchError> {
+        let mut problems = Vec::new();
+        for url in self.well_known() {
+            match self.document(network, &url, deadline).await {
+                Ok(metadata) => return Ok(metadata),
+                Err(problem) => problems.push(format!("{url}: {problem}")),
+            }
+        }
+        Err(FetchError::new(format_args!(
+            "no usable metadata: {}",
+            problems.join("; ")
+        )))
+    }
+
+    /// The places, all on the issuer's own host: inserted before its path (RFC 8414 §3.1), appended to it (OpenID
+    /// Connect Discovery 1.0 §4), and the two mixtures that are met.
+    fn well_known(&self) -> Vec<String> {
+        let issuer = self.identifier.trim_end_matches('/');
+        let host_end = issuer
+            .find("://")
+            .and_then(|scheme| issuer.get(scheme + 3..)?.find('/').map(|path| scheme + 3 + path))
+            .unwrap_or(issuer.len());
+        let (host, path) = issuer.split_at(host_end);
+        let mut urls = vec![
+            format!("{host}/.well-known/oauth-authorization-server{path}"),
+            format!("{host}{path}/.well-known/openid-configuration"),
+        ];
+        if !path.is_empty() {
+            urls.push(format!("{host}/.well-known/openid-configuration{path}"));
+            urls.push(format!("{host}{path}/.well-known/oauth-authorization-server"));
+        }
+        urls
+    }
+
+    async fn document(&self, network: &Network, url: &str, deadline: Duration) -> Result<Metadata, FetchError> {
+        let request = Request::get(url)
+            .header(header::ACCEPT, "application/json")
+            .body(Bytes::new())
+            .map_err(FetchError::new)?;
+        let response = network.exchange(request, MAX_DOCUMENT, deadline).await?;
+        expect_ok(&response)?;
+        if !is_json(&response) {
+            return Err(FetchError::new("expected content type application/json"));
+        }
+        let document = Object::parse(response.body()).map_err(FetchError::new)?;
+        let text = |name: &str| -> Option<String> { serde_json::from_str(document.get(name)?.get()).ok() };
+        let issuer = text("issuer").unwrap_or_default();
+        // RFC 8414 §3.3: "The 'issuer' value returned MUST be identical to the authorization server's issuer identifier
+        // value […]. If these values are not identical, the data contained in the response MUST NOT be used."
+        if issuer != self.identifier {
+            return Err(FetchError::new(format_args!(
+                "expected the issuer {}, got {}",
+                shown(&self.identifier),
+                shown(&issuer)
+            )));
+        }
+        Ok(Metadata {
+            jwks_uri: text("jwks_uri"),
+            introspection_endpoint: text("introspection_endpoint"),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn places(issuer: &str) -> Vec<String> {
+        Issuer::new(issuer, Http::OnLoopback).unwrap().well_known()
+    }
+
+    #[test]
+    fn the_well_known_part_is_inserted_first_and_appended_as_a_fallback() {
+        assert_eq!(
+            places("https://a.example"),
+            [
+                "https://a.example/.well-known/oauth-authorization-server",
+                "https://a.example/.well-known/openid-configuration",
+            ]
+        );
+        assert_eq!(places("https://a.example/"), places("https://a.example"));
+        assert_eq!(
+            places("https://a.example:8443/t/1/"),
+            [
+                "https://a.example:8443/.well-known/oauth-authorization-server/t/1",
+                "https://a.example:8443/t/1/.well-known/openid-configuration",
+                "https://a.example:8443/.well-known/openid-configuration/t/1",
+                "https://a.example:8443/t/1/.well-known/oauth-authorization-server",
+            ]
+        );
+    }
+
+    #[test]
+    fn an_issuer_to_be_discovered_is_an_https_url_without_query() {
+        for bad in [
+            "acme.com",
+            "https://a.example/?x",
+            "https://a.example/#x",
+            "http://a.example",
+        ] {
+            assert!(Issuer::new(bad, Http::OnLoopback).is_err(), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,93 @@
+//! URLs that were configured or discovered, and are asked only if they can be trusted to be what they say.
+
+use http::Uri;
+
+use crate::error::{SetupError, shown};
+
+/// An absolute `https` URL, without user info and fragment (RFC 8414 §2, RFC 7662 §4).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Endpoint(String);
+
+/// Where plain `http` is good enough.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Http {
+    /// On the machine itself, where nobody listens in.
+    OnLoopback,
+    /// Everywhere, because the user said so.
+    Everywhere,
+}
+
+impl Endpoint {
+    pub(crate) fn parse(option: &'static str, url: &str, http: Http) -> Result<Self, SetupError> {
+        Self::check(url, http)
+            .map(|()| Self(url.to_owned()))
+            .map_err(|problem| SetupError::new(option, format_args!("expected {problem}, got {}", shown(url))))
+    }
+
+    fn check(url: &str, http: Http) -> Result<(), &'static str> {
+        let uri: Uri = url.parse().map_err(|_| "an absolute https URL")?;
+        let (Some(scheme), Some(authority)) = (uri.scheme_str(), uri.authority()) else {
+            return Err("an absolute https URL");
+        };
+        // What stands before an @ is not the host, however much it looks like one.
+        if authority.as_str().contains('@') || authority.host().is_empty() {
+            return Err("a URL with a host and without user info");
+        }
+        // `Uri` drops a fragment; nobody who writes one means that.
+        if url.contains('#') {
+            return Err("a URL without fragment");
+        }
+        match scheme {
+            "https" => Ok(()),
+            "http" if http == Http::Everywhere || is_loopback(authority.host()) => Ok(()),
+            "http" => Err("https, which plain http beyond a loopback host is not unless explicitly allowed"),
+            _ => Err("an absolute https URL"),
+        }
+    }
+
+    pub(crate) fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+fn is_loopback(host: &str) -> bool {
+    let address = host.trim_start_matches('[').trim_end_matches(']');
+    host.eq_ignore_ascii_case("localhost")
+        || address
+            .parse::<std::net::IpAddr>()
+            .is_ok_and(|address| address.is_loopback())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn plain_http_is_for_loopback_hosts() {
+        for url in [
+            "https://a.example/x?y=z",
+            "http://127.0.0.1:1/",
+            "http://[::1]:1/",
+            "http://localhost",
+            "http://127.9.9.9",
+        ] {
+            assert!(Endpoint::parse("x", url, Http::OnLoopback).is_ok(), "{url}");
+        }
+        for url in [
+            "http://a.example/",
+            "http://localhost:80@evil.example/",
+            "https://user@a.example/",
+            "http://127.0.0.1.evil.example/",
+            "http://localhost.evil.example/",
+            "https://a.example/#f",
+            "https:///x",
+            "ftp://a.example/",
+            "/path",
+            "a.example",
+            "",
+        ] {
+            assert!(Endpoint::parse("x", url, Http::OnLoopback).is_err(), "{url}");
+        }
+        assert!(Endpoint::parse("x", "http://a.example/", Http::Everywhere).is_ok());
+    }
+}

@@ -1,0 +1,48 @@
+//! What can go wrong before the first request.
+
+use std::fmt::Display;
+
+/// A setting that cannot be used, found while a validator, guard or layer is built.
+///
+/// The message names the option, what was expected, what came and what to do about it. It never quotes a secret. The
+/// error is opaque: there is nothing to match on, because the answer is always to mend the configuration.
+#[derive(Clone, Debug, thiserror::Error)]
+#[error("{option}: {problem}")]
+pub struct SetupError {
+    option: &'static str,
+    problem: String,
+}
+
+impl SetupError {
+    pub(crate) fn new(option: &'static str, problem: impl Display) -> Self {
+        Self {
+            option,
+            problem: problem.to_string(),
+        }
+    }
+
+    /// The name of the option that cannot be used.
+    pub fn option(&self) -> &'static str {
+        self.option
+    }
+}
+
+/// Shows a value that came from outside in a log: quoted, escaped, and no longer than 80 characters.
+pub(crate) fn shown(value: &str) -> String {
+    let mut short: String = value.chars().take(80).collect();
+    if short.len() < value.len() {
+        short.push('…');
+    }
+    format!("{short:?}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_foreign_value_is_shown_escaped_and_short() {
+        assert_eq!(shown("a\r\n\"b"), r#""a\r\n\"b""#);
+        assert!(shown(&"x".repeat(10_000)).len() < 100);
+    }
+}

@@ -1,0 +1,141 @@
+//! The network, behind one small method.
+
+#[cfg(feature = "reqwest")]
+mod reqwest;
+
+use std::{fmt, sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use http::{Request, Response, StatusCode, header};
+
+#[cfg(feature = "reqwest")]
+pub use self::reqwest::ReqwestFetch;
+use crate::{error::SetupError, validate::BoxFuture};
+
+/// Makes HTTP exchanges with an authorization server: metadata, JWK sets, introspection.
+///
+/// The default is [`ReqwestFetch`](crate::ReqwestFetch). Implement it to go through a proxy, to trust a private
+/// certificate authority, to add mutual TLS, or to script an authorization server in a test.
+///
+/// An implementation verifies the server's certificate and name; follows no redirect; and reads no more than
+/// `max_body` bytes of an answer. Who follows a redirect sends a token, or takes keys, from where somebody else says.
+/// The caller drops the future when its deadline passes.
+pub trait Fetch: Send + Sync + 'static {
+    /// Sends the request and reads the whole answer.
+    ///
+    /// # Errors
+    ///
+    /// When there is no answer, or one with a body of more than `max_body` bytes. An answer with an error status is an
+    /// answer.
+    fn fetch(
+        &self,
+        request: Request<Bytes>,
+        max_body: usize,
+    ) -> impl Future<Output = Result<Response<Bytes>, FetchError>> + Send;
+}
+
+impl<F: Fetch> Fetch for Arc<F> {
+    fn fetch(
+        &self,
+        request: Request<Bytes>,
+        max_body: usize,
+    ) -> impl Future<Output = Result<Response<Bytes>, FetchError>> + Send {
+        F::fetch(self, request, max_body)
+    }
+}
+
+/// Why there was no answer. The message goes to the log; it must not quote a token or a secret.
+#[derive(Clone, Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct FetchError(String);
+
+impl FetchError {
+    /// An exchange that failed in this way.
+    pub fn new(problem: impl fmt::Display) -> Self {
+        Self(problem.to_string())
+    }
+}
+
+/// A `Fetch` of any type, with a deadline.
+#[derive(Clone)]
+pub(crate) struct Network(Arc<dyn AnyFetch>);
+
+trait AnyFetch: Send + Sync {
+    fn fetch(&self, request: Request<Bytes>, max_body: usize) -> BoxFuture<'_, Result<Response<Bytes>, FetchError>>;
+}
+
+impl<F: Fetch> AnyFetch for F {
+    fn fetch(&self, request: Request<Bytes>, max_body: usize) -> BoxFuture<'_, Result<Response<Bytes>, FetchError>> {
+        Box::pin(Fetch::fetch(self, request, max_body))
+    }
+}
+
+impl Network {
+    pub(crate) fn new(fetch: impl Fetch) -> Self {
+        Self(Arc::new(fetch))
+    }
+
+    /// The client that is compiled in.
+    #[cfg(feature = "reqwest")]
+    pub(crate) fn default_client() -> Result<Self, SetupError> {
+        ReqwestFetch::new().map(Self::new)
+    }
+
+    /// Without a client compiled in, every exchange fails until one is given.
+    #[cfg(not(feature = "reqwest"))]
+    pub(crate) fn default_client() -> Result<Self, SetupError> {
+        struct NoClient;
+
+        impl Fetch for NoClient {
+            async fn fetch(&self, _: Request<Bytes>, _: usize) -> Result<Response<Bytes>, FetchError> {
+                Err(FetchError::new(
+                    "no HTTP client: enable the feature `reqwest`, or give the validator a `Fetch`",
+                ))
+            }
+        }
+
+        Ok(Self::new(NoClient))
+    }
+
+    /// One exchange. Call it in a task of the runtime: the deadline needs its timer.
+    pub(crate) async fn exchange(
+        &self,
+        request: Request<Bytes>,
+        max_body: usize,
+        deadline: Duration,
+    ) -> Result<Response<Bytes>, FetchError> {
+        let answer = tokio::time::timeout(deadline, self.0.fetch(request, max_body)).await;
+        let response = answer.map_err(|_| FetchError(format!("no answer within {deadline:?}")))??;
+        if response.body().len() > max_body {
+            return Err(FetchError(format!("the answer is longer than {max_body} bytes")));
+        }
+        Ok(response)
+    }
+}
+
+impl fmt::Debug for Network {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Network")
+    }
+}
+
+/// Whether an answer says that its body is JSON: `application/json` or a type with the suffix `+json`.
+pub(crate) fn is_json(response: &Response<Bytes>) -> bool {
+    let content_type = response
+        .headers()
+        .get(header::CONTENT_TYPE)
+        .and_then(|value| value.to_str().ok());
+    let Some(media_type) = content_type.and_then(|value| value.split(';').next()) else {
+        return false;
+    };
+    let media_type = media_type.trim().to_ascii_lowercase();
+    media_type == "application/json" || (media_type.starts_with("application/") && media_type.ends_with("+json"))
+}
+
+/// Refuses anything but 200, naming the status only.
+pub(crate) fn expect_ok(response: &Response<Bytes>) -> Result<(), FetchError> {
+    match response.status() {
+        StatusCode::OK => Ok(()),
+        status => Err(FetchError(format!("expected status 200, got {}", status.as_u16()))),
+    }
+}

@@ -1,0 +1,246 @@
+//! JSON objects from outside, read strictly.
+//!
+//! RFC 8259 leaves open what a repeated member means, and two parsers that disagree about it can be led to two
+//! different tokens. So a repetition is refused at every depth, as RFC 7519 §4 recommends.
+
+use std::{borrow::Cow, fmt};
+
+use serde::{
+    Deserialize, Deserializer,
+    de::{self, DeserializeSeed, MapAccess, SeqAccess, Visitor},
+};
+use serde_json::value::RawValue;
+
+/// How deep objects and arrays may be nested, the outermost counted.
+const MAX_DEPTH: usize = 16;
+
+/// How many members one object may have. Looking for repetitions takes time that grows with the square of it.
+const MAX_MEMBERS: usize = 512;
+
+/// How many elements one array may have.
+const MAX_ELEMENTS: usize = 4096;
+
+/// Why something is not an acceptable JSON object. Says what, never quotes it.
+#[derive(Debug, thiserror::Error)]
+#[error("not an acceptable JSON object: {0}")]
+pub(crate) struct JsonError(&'static str);
+
+/// The members of one JSON object, each name once, values not yet parsed.
+#[derive(Debug)]
+pub(crate) struct Object<'a>(Vec<(Cow<'a, str>, &'a RawValue)>);
+
+impl<'a> Object<'a> {
+    /// Reads one object and nothing after it.
+    pub(crate) fn parse(json: &'a [u8]) -> Result<Self, JsonError> {
+        let text = std::str::from_utf8(json).map_err(|_| JsonError("not UTF-8"))?;
+        let object: Self = serde_json::from_str(text)
+            .map_err(|_| JsonError("not one JSON object, or with repeated or too many members"))?;
+        for (_, value) in &object.0 {
+            // Only what is nested can hide a repetition or be deep; scalars were checked by the first pass.
+            if value.get().starts_with(['{', '[']) {
+                let mut inner = serde_json::Deserializer::from_str(value.get());
+                Strict { depth: 2 }
+                    .deserialize(&mut inner)
+                    .map_err(|_| JsonError("nested too deep, or with repeated or too many members"))?;
+            }
+        }
+        Ok(object)
+    }
+
+    /// The value of a member, as it was written.
+    pub(crate) fn get(&self, name: &str) -> Option<&'a RawValue> {
+        self.0
+            .iter()
+            .find_map(|(member, value)| (member == name).then_some(*value))
+    }
+
+    /// Whether the member is there, whatever its value.
+    pub(crate) fn has(&self, name: &str) -> bool {
+        self.get(name).is_some()
+    }
+}
+
+impl<'de: 'a, 'a> Deserialize<'de> for Object<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Members;
+
+        impl<'de> Visitor<'de> for Members {
+            type Value = Object<'de>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+                let mut members: Vec<(Cow<'de, str>, &'de RawValue)> = Vec::with_capacity(16);
+                while let Some(Name(name)) = map.next_key()? {
+                    let new = members.len() < MAX_MEMBERS && members.iter().all(|(old, _)| *old != name);
+                    if !new {
+                        return Err(de::Error::custom("repeated or too many members"));
+                    }
+                    members.push((name, map.next_value()?));
+                }
+                Ok(Object(members))
+            }
+        }
+
+        deserializer.deserialize_map(Members)
+    }
+}
+
+/// A member's name, borrowed where it has no escapes.
+struct Name<'a>(Cow<'a, str>);
+
+impl<'de: 'a, 'a> Deserialize<'de> for Name<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Text;
+
+        impl<'de> Visitor<'de> for Text {
+            type Value = Name<'de>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a member name")
+            }
+
+            fn visit_borrowed_str<E>(self, name: &'de str) -> Result<Self::Value, E> {
+                Ok(Name(Cow::Borrowed(name)))
+            }
+
+            fn visit_str<E>(self, name: &str) -> Result<Self::Value, E> {
+                Ok(Name(Cow::Owned(name.to_owned())))
+            }
+        }
+
+        deserializer.deserialize_str(Text)
+    }
+}
+
+/// Walks through a nested value and keeps nothing of it.
+struct Strict {
+    depth: usize,
+}
+
+impl<'de> DeserializeSeed<'de> for Strict {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Strict {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a JSON value")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
+        if self.depth > MAX_DEPTH {
+            return Err(de::Error::custom("nested too deep"));
+        }
+        let mut names: Vec<Cow<'de, str>> = Vec::new();
+        while let Some(Name(name)) = map.next_key()? {
+            if names.len() >= MAX_MEMBERS || names.contains(&name) {
+                return Err(de::Error::custom("repeated or too many members"));
+            }
+            names.push(name);
+            map.next_value_seed(Self { depth: self.depth + 1 })?;
+        }
+        Ok(())
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<(), A::Error> {
+        if self.depth > MAX_DEPTH {
+            return Err(de::Error::custom("nested too deep"));
+        }
+        let mut elements = 0;
+        while seq.next_element_seed(Self { depth: self.depth + 1 })?.is_some() {
+            elements += 1;
+            if elements > MAX_ELEMENTS {
+                return Err(de::Error::custom("too many elements"));
+            }
+        }
+        Ok(())
+    }
+
+    fn visit_bool<E>(self, _: bool) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_i64<E>(self, _: i64) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_u64<E>(self, _: u64) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_f64<E>(self, _: f64) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_str<E>(self, _: &str) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_unit<E>(self) -> Result<(), E> {
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_repeated_member_is_refused_at_every_depth_and_in_any_spelling() {
+        for json in [
+            r#"{"a":1,"a":2}"#,
+            r#"{"a":1,"\u0061":2}"#,
+            r#"{"o":{"a":1,"a":1}}"#,
+            r#"{"o":[[{"a":1,"a":1}]]}"#,
+        ] {
+            assert!(Object::parse(json.as_bytes()).is_err(), "{json}");
+        }
+        assert!(Object::parse(br#"{"a":{"a":{"a":1}},"b":[{"a":1},{"a":1}]}"#).is_ok());
+    }
+
+    #[test]
+    fn anything_but_one_object_is_refused() {
+        for json in [
+            "",
+            "null",
+            "[]",
+            "1",
+            "\"a\"",
+            "{} {}",
+            "{}x",
+            "{",
+            "{\"a\"}",
+            "\u{feff}{}",
+        ] {
+            assert!(Object::parse(json.as_bytes()).is_err(), "{json:?}");
+        }
+        assert!(Object::parse(b"{\"a\":\"\xff\"}").is_err());
+        assert!(Object::parse(b" {} ").is_ok());
+    }
+
+    #[test]
+    fn depth_and_length_are_limited() {
+        let nested = |n: usize| format!("{}{}", "{\"a\":".repeat(n), "1") + &"}".repeat(n);
+        assert!(Object::parse(nested(MAX_DEPTH).as_bytes()).is_ok());
+        assert!(Object::parse(nested(MAX_DEPTH + 1).as_bytes()).is_err());
+        assert!(Object::parse(nested(100_000).as_bytes()).is_err());
+        let wide = |n: usize| {
+            format!(
+                "{{{}}}",
+                (0..n).map(|i| format!("\"{i}\":0")).collect::<Vec<_>>().join(",")
+            )
+        };
+        assert!(Object::parse(wide(MAX_MEMBERS).as_bytes()).is_ok());
+        assert!(Object::parse(wide(MAX_MEMBERS + 1).as_bytes()).is_err());
+        let long = format!("{{\"a\":[{}]}}", vec!["0"; MAX_ELEMENTS + 1].join(","));
+        assert!(Object::parse(long.as_bytes()).is_err());
+    }
+}

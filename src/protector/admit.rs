@@ -1,0 +1,224 @@
+//! Who may enter.
+
+use std::{fmt, sync::Arc};
+
+use http::{Extensions, HeaderName, Method, Response, header, request::Parts};
+use http::{HeaderMap, HeaderValue};
+
+use super::body::RefusalBody;
+use crate::{
+    audit,
+    challenge::ChallengeParams,
+    clock::{Clock, Moment},
+    credentials::{self, Credentials},
+    rejection::{Form, Forms, Reason, Rejection, ReplaceRefusal},
+    require::Requirement,
+    scope::Scope,
+    token::{CurrentToken, ScopeHierarchy},
+    validate::{AnyValidator, BoxFuture, Presented},
+};
+
+/// Everything a protector was told when it was set up.
+#[derive(Clone)]
+pub(crate) struct Policy {
+    pub(crate) validator: Arc<dyn AnyValidator>,
+    pub(crate) requirement: Option<Requirement>,
+    pub(crate) optional: bool,
+    pub(crate) cors_preflight: bool,
+    pub(crate) max_length: usize,
+    pub(crate) forms: Forms,
+    pub(crate) challenge: ChallengeParams,
+    pub(crate) hierarchy: Option<ScopeHierarchy>,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) replace: Option<Arc<ReplaceRefusal>>,
+}
+
+/// Stands in the extensions of a request that was let in without a token.
+///
+/// There is either this or a [`CurrentToken`], never both.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Anonymous {
+    /// There were no credentials, and the protector is [optional](crate::ResourceProtectorLayer::optional). Guards
+    /// refuse it with 401, unless they are made with [`or_anonymous`](crate::RequireLayer::or_anonymous).
+    NoCredentials,
+    /// It is a CORS preflight, and the protector
+    /// [lets those through](crate::ResourceProtectorLayer::allow_cors_preflight). Guards let it pass.
+    Preflight,
+}
+
+/// Where a request stands once everything was judged that needs no waiting.
+pub(crate) enum Admission {
+    Enter(Entered),
+    Refuse(Rejection),
+    /// The validator has to wait for something.
+    Ask,
+}
+
+/// With what a request enters.
+pub(crate) enum Entered {
+    With(CurrentToken),
+    Without(Anonymous),
+}
+
+/// The answer to a request that had to wait, which comes back with it.
+pub(crate) type Asking = BoxFuture<'static, (Parts, Result<Entered, Rejection>)>;
+
+impl Policy {
+    /// Steps 1 to 5 for a request. Whoever is let in here is inside; read it from top to bottom.
+    pub(crate) fn admit(&self, request: &Parts, now: Moment) -> Admission {
+        let token = match credentials::read(&request.headers, self.max_length) {
+            Credentials::Bearer(token) => token,
+            Credentials::Malformed(why) => return Admission::Refuse(Rejection::malformed(why)),
+            Credentials::OtherScheme => return Admission::Refuse(self.no_credentials("another scheme than Bearer")),
+            Credentials::Absent if self.cors_preflight && is_preflight(request) => {
+                return Admission::Enter(Entered::Without(Anonymous::Preflight));
+            }
+            Credentials::Absent if self.optional => {
+                return Admission::Enter(Entered::Without(Anonymous::NoCredentials));
+            }
+            Credentials::Absent => return Admission::Refuse(self.no_credentials("no credentials")),
+        };
+        match self.validator.now(&Presented::new(token, request, now)) {
+            None => Admission::Ask,
+            Some(answer) => match answer.and_then(|token| self.judge(token, now)) {
+                Ok(token) => Admission::Enter(Entered::With(token)),
+                Err(rejection) => Admission::Refuse(rejection),
+            },
+        }
+    }
+
+    /// Steps 3 to 5: judged on every request, whoever validated the token and however long ago.
+    fn judge(&self, token: CurrentToken, now: Moment) -> Result<CurrentToken, Rejection> {
+        token.judge_time(now.wall)?;
+        if token.confirmation().is_some() {
+            // RFC 7800 §3.1: a binding that is not verified must not be ignored.
+            return Err(Rejection::invalid_token(
+                Reason::Unbound,
+                "no verifier is configured for the token's `cnf`",
+            ));
+        }
+        let token = token.admitted(now, self.hierarchy.as_ref());
+        if let Some(requirement) = &self.requirement {
+            token.require(requirement)?;
+        }
+        Ok(token)
+    }
+
+    /// Steps 2 to 5, where step 2 has to wait. Owns the request's head; the body is not needed.
+    pub(crate) fn ask(self: Arc<Self>, request: Parts) -> Asking {
+        Box::pin(async move {
+            let answer = match credentials::read(&request.headers, self.max_length) {
+                Credentials::Bearer(token) => {
+                    let presented = Presented::new(token, &request, self.clock.now());
+                    self.validator.later(&presented).await
+                }
+                // `admit` found a token in the same headers.
+                _ => Err(Rejection::malformed("the credentials changed while they were judged")),
+            };
+            // It may have taken a while: what is over by now is over.
+            let answer = answer.and_then(|token| self.judge(token, self.clock.now()));
+            (request, answer.map(Entered::With))
+        })
+    }
+
+    /// Step 6. What an outer protector has put there counts no more.
+    pub(crate) fn enter(&self, entered: Entered, request: &mut Parts) {
+        request.extensions.remove::<CurrentToken>();
+        request.extensions.remove::<Anonymous>();
+        let asked = (&request.method, &request.uri);
+        match entered {
+            Entered::With(token) => {
+                audit::admitted(asked, &token);
+                if let Some(authorization) = request.headers.get_mut(header::AUTHORIZATION) {
+                    authorization.set_sensitive(true);
+                }
+                request.extensions.insert(token);
+            }
+            Entered::Without(anonymous) => {
+                audit::anonymous(
+                    asked,
+                    match anonymous {
+                        Anonymous::NoCredentials => "anonymous",
+                        Anonymous::Preflight => "preflight",
+                    },
+                );
+                request.extensions.insert(anonymous);
+            }
+        }
+    }
+
+    /// Renders a refusal of the protector itself.
+    pub(crate) fn refuse<B>(&self, rejection: Rejection, form: Form) -> Response<RefusalBody<B>> {
+        let mut response = rejection.into_final_response(form, &self.challenge, self.replace.as_deref());
+        self.vary(response.headers_mut());
+        response
+    }
+
+    /// Passes a response on, completing the refusal it may be.
+    pub(crate) fn pass_on<B>(
+        &self,
+        mut response: Response<B>,
+        form: Form,
+        token: Option<&CurrentToken>,
+    ) -> Response<RefusalBody<B>> {
+        self.vary(response.headers_mut());
+        match passing_refusal(response.extensions_mut(), || self.demanded(token)) {
+            None => response.map(RefusalBody::inner),
+            Some(mut rejection) => {
+                audit::refused(&mut rejection, None, token);
+                rejection.complete(response, form, &self.challenge, self.replace.as_deref())
+            }
+        }
+    }
+
+    fn no_credentials(&self, detail: &'static str) -> Rejection {
+        let mut rejection = Rejection::no_credentials(detail);
+        rejection.demand(self.demanded(None));
+        rejection
+    }
+
+    fn demanded(&self, token: Option<&CurrentToken>) -> Vec<Scope> {
+        self.requirement
+            .as_ref()
+            .map(|requirement| requirement.scopes_to_name(token))
+            .unwrap_or_default()
+    }
+
+    /// Where there is an answer with and one without credentials, caches must know what it depends on.
+    fn vary(&self, headers: &mut HeaderMap) {
+        if self.optional {
+            headers.append(header::VARY, HeaderValue::from_static("authorization"));
+        }
+    }
+}
+
+/// A refusal that a guard or a handler made and no protector has completed yet.
+fn passing_refusal(extensions: &mut Extensions, demanded: impl FnOnce() -> Vec<Scope>) -> Option<Rejection> {
+    if extensions.get::<Rejection>().is_none_or(Rejection::is_rendered) {
+        return None;
+    }
+    crate::require::add_demand(extensions, demanded);
+    extensions.remove()
+}
+
+/// As browsers send it: <https://fetch.spec.whatwg.org/#cors-preflight-request>.
+fn is_preflight(request: &Parts) -> bool {
+    const REQUEST_METHOD: HeaderName = header::ACCESS_CONTROL_REQUEST_METHOD;
+    request.method == Method::OPTIONS
+        && request.headers.contains_key(header::ORIGIN)
+        && request.headers.contains_key(REQUEST_METHOD)
+}
+
+impl fmt::Debug for Policy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Policy")
+            .field("requirement", &self.requirement)
+            .field("optional", &self.optional)
+            .field("cors_preflight", &self.cors_preflight)
+            .field("max_length", &self.max_length)
+            .field("forms", &self.forms)
+            .field("challenge", &self.challenge)
+            .finish_non_exhaustive()
+    }
+}

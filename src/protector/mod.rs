@@ -1,0 +1,24 @@
+//! The story of a request.
+//!
+//! ```text
+//! ResourceProtector<S>::call                                          service.rs
+//!  └ admit(parts)                  the crate's security argument       admit.rs
+//!     1 read       Authorization → absent | malformed | Bearer         credentials.rs
+//!     2 validate   a TokenValidator → the token's facts                jwt/ introspection/ store/ validate/
+//!     3 time       expiry, not before, issued at
+//!     4 bound?     a token bound to its sender needs its proof
+//!     5 enough?    the protector's own Requirement, if it has one      require/
+//!     6 inject     CurrentToken into the request's extensions → inner service
+//!  refused at any step → one Rejection → rendered in one place         rejection.rs → challenge.rs
+//! ```
+
+mod admit;
+mod body;
+mod future;
+mod layer;
+mod service;
+
+pub use self::{
+    admit::Anonymous, body::RefusalBody, future::ResponseFuture, layer::ResourceProtectorLayer,
+    service::ResourceProtector,
+};

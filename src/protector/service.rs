@@ -1,0 +1,83 @@
+//! The service around the protected one.
+
+use std::{
+    mem,
+    sync::Arc,
+    task::{Context, Poll},
+};
+
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body::Body;
+use tower_service::Service;
+
+use super::{
+    admit::{Admission, Entered, Policy},
+    body::RefusalBody,
+    future::ResponseFuture,
+};
+use crate::audit;
+
+/// The service that [`ResourceProtectorLayer`](crate::ResourceProtectorLayer) makes: `S`, behind a check of the token.
+#[derive(Clone, Debug)]
+pub struct ResourceProtector<S> {
+    inner: S,
+    policy: Arc<Policy>,
+}
+
+impl<S> ResourceProtector<S> {
+    pub(crate) fn new(inner: S, policy: Arc<Policy>) -> Self {
+        Self { inner, policy }
+    }
+}
+
+impl<S, ReqBody, ResBody> Service<Request<ReqBody>> for ResourceProtector<S>
+where
+    S: Service<Request<ReqBody>, Response = Response<ResBody>> + Clone,
+    ResBody: Body<Data = Bytes>,
+{
+    type Response = Response<RefusalBody<ResBody>>;
+    type Error = S::Error;
+    type Future = ResponseFuture<S, ReqBody>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, request: Request<ReqBody>) -> Self::Future {
+        let (mut parts, body) = request.into_parts();
+        let policy = &self.policy;
+        let form = policy.forms.of(&parts);
+        match policy.admit(&parts, policy.clock.now()) {
+            Admission::Enter(entered) => {
+                let token = entered.token_to_name(policy);
+                policy.enter(entered, &mut parts);
+                let inner = self.inner.call(Request::from_parts(parts, body));
+                ResponseFuture::inner(Arc::clone(policy), form, inner, token)
+            }
+            Admission::Refuse(mut rejection) => {
+                audit::refused(&mut rejection, Some((&parts.method, &parts.uri)), None);
+                ResponseFuture::refused(Arc::clone(policy), form, rejection)
+            }
+            Admission::Ask => {
+                // The service that was polled ready gives its reservation back, and another is made ready once the
+                // answer is there: while a slow authorization server thinks, the capacity of the protected service
+                // belongs to requests whose token is known.
+                let clone = self.inner.clone();
+                drop(mem::replace(&mut self.inner, clone));
+                let asking = Arc::clone(policy).ask(parts);
+                ResponseFuture::asking(Arc::clone(policy), form, asking, body, self.inner.clone())
+            }
+        }
+    }
+}
+
+impl Entered {
+    /// The token, if it will be needed to say what the protector demands beside an inner refusal.
+    pub(super) fn token_to_name(&self, policy: &Policy) -> Option<crate::CurrentToken> {
+        match self {
+            Self::With(token) if policy.requirement.is_some() => Some(token.clone()),
+            _ => None,
+        }
+    }
+}

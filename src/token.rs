@@ -1,0 +1,399 @@
+//! The token of the current request.
+
+use std::{
+    fmt,
+    sync::Arc,
+    time::{Duration, Instant, SystemTime},
+};
+
+use bytes::Bytes;
+use serde::{Serialize, de::DeserializeOwned};
+use serde_json::value::RawValue;
+
+use crate::{
+    claims::{ClaimNames, Claims, Confirmation},
+    clock::Moment,
+    json::Object,
+    rejection::{Reason, Rejection},
+    require::Requirement,
+    scope::Scopes,
+};
+
+/// The access token of the current request, found good.
+///
+/// The [protector](crate::ResourceProtectorLayer) puts it into the request's extensions; nothing that a client sends
+/// can. It is cheap to clone. The raw token is not in it, and its `Debug` form shows neither subject nor claims.
+///
+/// ```
+/// use resource_protector::{CurrentToken, Requirement};
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let token = CurrentToken::vouch_for(&serde_json::json!({ "sub": "alice", "scope": "profile email" }))?;
+/// assert_eq!(token.subject(), Some("alice"));
+/// assert!(token.has_scope("profile"));
+/// assert!(token.require(&Requirement::scope("admin")?).is_err());
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone)]
+pub struct CurrentToken {
+    facts: Arc<Facts>,
+    age: Duration,
+    hierarchy: Option<ScopeHierarchy>,
+}
+
+/// What a validator found out about a token.
+struct Facts {
+    claims: Claims,
+    json: Bytes,
+    leeway: Duration,
+    answered_at: Option<Instant>,
+}
+
+/// Says whether a granted scope covers a demanded one; called with (granted, demanded).
+pub(crate) type ScopeHierarchy = Arc<dyn Fn(&str, &str) -> bool + Send + Sync>;
+
+/// Whose rights a token carries.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum StandsFor {
+    /// A user, who let the client act for them: the subject is not the client.
+    User,
+    /// The client itself: there is no subject beside it (RFC 9068 §2.2, RFC 6749 §4.4).
+    Client,
+    /// The token does not say which client it was issued to, so its subject may be either.
+    Unknown,
+}
+
+/// Claims that do not have the shape that was asked for.
+#[derive(Debug, thiserror::Error)]
+#[error("the token's claims do not have the expected shape: {0}")]
+pub struct ClaimsError(#[source] serde_json::Error);
+
+impl CurrentToken {
+    /// Makes a token out of claims **that the caller vouches for**. This is the one way to make a `CurrentToken` by
+    /// hand, for a [`TokenValidator`](crate::TokenValidator) of your own: whoever gets it is let in.
+    ///
+    /// The claims have the names and types of RFC 9068 §2.2 and RFC 7662 §2.2 (`sub`, `client_id`, `scope`, `aud`,
+    /// `exp`, …); none is demanded. Time, confirmation and requirement are judged by the protector afterwards, so a
+    /// token with an `exp` in the past is refused. Signature, issuer, audience and revocation are yours to check.
+    ///
+    /// # Errors
+    ///
+    /// A [`Misconfigured`](crate::RejectionKind::Misconfigured) refusal when the claims are not one JSON object, or one
+    /// of them has the wrong type.
+    pub fn vouch_for(claims: &impl Serialize) -> Result<Self, Rejection> {
+        let unusable = |problem: String| Rejection::misconfigured(format!("vouched claims cannot be used: {problem}"));
+        let json = serde_json::to_vec(claims).map_err(|error| unusable(error.to_string()))?;
+        let object = Object::parse(&json).map_err(|error| unusable(error.to_string()))?;
+        let claims = Claims::read(&object, &ClaimNames::default()).map_err(|error| unusable(error.to_string()))?;
+        Ok(Self::new(claims, json.into()))
+    }
+
+    pub(crate) fn new(claims: Claims, json: Bytes) -> Self {
+        Self {
+            facts: Arc::new(Facts {
+                claims,
+                json,
+                leeway: Duration::ZERO,
+                answered_at: None,
+            }),
+            age: Duration::ZERO,
+            hierarchy: None,
+        }
+    }
+
+    /// How far clocks may differ when the protector judges the token's times.
+    pub(crate) fn with_leeway(mut self, leeway: Duration) -> Self {
+        if let Some(facts) = Arc::get_mut(&mut self.facts) {
+            facts.leeway = leeway;
+        }
+        self
+    }
+
+    /// When the authorization server said what the token holds.
+    pub(crate) fn answered_at(mut self, moment: Instant) -> Self {
+        if let Some(facts) = Arc::get_mut(&mut self.facts) {
+            facts.answered_at = Some(moment);
+        }
+        self
+    }
+
+    /// Prepares the token for one request.
+    pub(crate) fn admitted(mut self, now: Moment, hierarchy: Option<&ScopeHierarchy>) -> Self {
+        self.age = self.facts.answered_at.map_or(Duration::ZERO, |then| now.since(then));
+        self.hierarchy = hierarchy.cloned();
+        self
+    }
+
+    /// Judges `exp`, `nbf` and `iat`. The protector does so on every request, whoever validated the token.
+    pub(crate) fn judge_time(&self, now: SystemTime) -> Result<(), Rejection> {
+        let Facts { claims, leeway, .. } = &*self.facts;
+        // A moment that no clock can show lies further away than any token's.
+        let earliest = now.checked_sub(*leeway).unwrap_or(SystemTime::UNIX_EPOCH);
+        let latest = now.checked_add(*leeway).unwrap_or(now);
+        if claims.expires_at.is_some_and(|exp| earliest >= exp) {
+            return Err(Rejection::invalid_token(Reason::Expired, "`exp` has passed"));
+        }
+        if claims.not_before.is_some_and(|nbf| latest < nbf) {
+            return Err(Rejection::invalid_token(Reason::NotYetValid, "`nbf` lies ahead"));
+        }
+        if claims.issued_at.is_some_and(|iat| latest < iat) {
+            return Err(Rejection::invalid_token(Reason::NotYetValid, "`iat` lies ahead"));
+        }
+        Ok(())
+    }
+
+    /// Who the token is about: `sub`. Unique only together with the [issuer](Self::issuer).
+    pub fn subject(&self) -> Option<&str> {
+        self.facts.claims.subject.as_deref()
+    }
+
+    /// The client the token was issued to: `client_id`.
+    pub fn client_id(&self) -> Option<&str> {
+        self.facts.claims.client_id.as_deref()
+    }
+
+    /// Who issued the token: `iss`.
+    pub fn issuer(&self) -> Option<&str> {
+        self.facts.claims.issuer.as_deref()
+    }
+
+    /// For whom the token was issued: `aud`.
+    pub fn audience(&self) -> impl Iterator<Item = &str> {
+        self.facts.claims.audience.iter().map(String::as_str)
+    }
+
+    /// The scopes that were granted, as the issuer wrote them.
+    pub fn scopes(&self) -> &Scopes {
+        &self.facts.claims.scopes
+    }
+
+    /// Whether the scope was granted, or one that covers it by the protector's
+    /// [scope hierarchy](crate::ResourceProtectorLayer::scope_hierarchy).
+    pub fn has_scope(&self, scope: &str) -> bool {
+        match &self.hierarchy {
+            None => self.scopes().contains(scope),
+            Some(covers) => self
+                .scopes()
+                .iter()
+                .any(|granted| granted == scope || covers(granted, scope)),
+        }
+    }
+
+    /// Checks a requirement inside a handler.
+    ///
+    /// # Errors
+    ///
+    /// A 403 refusal that names the scopes that are needed (RFC 6750 §3.1). Returned from a handler, it passes through
+    /// the guards and the protector, which complete it.
+    pub fn require(&self, requirement: &Requirement) -> Result<(), Rejection> {
+        if requirement.is_met_by(self) {
+            return Ok(());
+        }
+        Err(Rejection::insufficient_scope(requirement, self))
+    }
+
+    /// When the token stops being valid: `exp`.
+    pub fn expires_at(&self) -> Option<SystemTime> {
+        self.facts.claims.expires_at
+    }
+
+    /// When the token was issued: `iat`.
+    pub fn issued_at(&self) -> Option<SystemTime> {
+        self.facts.claims.issued_at
+    }
+
+    /// When the token starts being valid: `nbf`.
+    pub fn not_before(&self) -> Option<SystemTime> {
+        self.facts.claims.not_before
+    }
+
+    /// The token's own identifier: `jti`.
+    pub fn jwt_id(&self) -> Option<&str> {
+        self.facts.claims.jwt_id.as_deref()
+    }
+
+    /// The login session at the authorization server: `sid`.
+    pub fn session_id(&self) -> Option<&str> {
+        self.facts.claims.session_id.as_deref()
+    }
+
+    /// A name for people to read: `username` (RFC 7662 §2.2). It may change and may be given to someone else.
+    pub fn username(&self) -> Option<&str> {
+        self.facts.claims.username.as_deref()
+    }
+
+    /// How strongly the user was authenticated: `acr` (RFC 9470 §6).
+    pub fn acr(&self) -> Option<&str> {
+        self.facts.claims.acr.as_deref()
+    }
+
+    /// By which methods the user was authenticated: `amr`.
+    pub fn amr(&self) -> &[String] {
+        &self.facts.claims.amr
+    }
+
+    /// When the user was authenticated: `auth_time`.
+    pub fn auth_time(&self) -> Option<SystemTime> {
+        self.facts.claims.auth_time
+    }
+
+    /// How the token is bound to its sender: `cnf`.
+    pub fn confirmation(&self) -> Option<&Confirmation> {
+        self.facts.claims.confirmation.as_ref()
+    }
+
+    /// The roles of the subject: `roles` (RFC 9068 §2.2.3.1).
+    pub fn roles(&self) -> &[String] {
+        &self.facts.claims.roles
+    }
+
+    /// The groups of the subject: `groups` (RFC 9068 §2.2.3.1).
+    pub fn groups(&self) -> &[String] {
+        &self.facts.claims.groups
+    }
+
+    /// The entitlements of the subject: `entitlements` (RFC 9068 §2.2.3.1).
+    pub fn entitlements(&self) -> &[String] {
+        &self.facts.claims.entitlements
+    }
+
+    /// Whether the token stands for a user or for the client itself.
+    ///
+    /// An authorization server may let clients choose identifiers that look like a user's; where that matters, look
+    /// here before you look up the subject (RFC 9700 §4.15).
+    pub fn stands_for(&self) -> StandsFor {
+        match (self.subject(), self.client_id()) {
+            (Some(subject), Some(client)) if subject != client => StandsFor::User,
+            (_, Some(_)) => StandsFor::Client,
+            (_, None) => StandsFor::Unknown,
+        }
+    }
+
+    /// One claim of the token; `None` when it is absent or not a `T`.
+    ///
+    /// It is parsed again with every call; a handler that needs many claims calls [`claims`](Self::claims) once.
+    pub fn claim<T: DeserializeOwned>(&self, name: &str) -> Option<T> {
+        self.with_raw_claim(name, |value| serde_json::from_str(value.get()).ok())
+            .flatten()
+    }
+
+    /// All claims of the token, in a type of your own.
+    ///
+    /// # Errors
+    ///
+    /// When the claims do not have the shape of `T`.
+    pub fn claims<T: DeserializeOwned>(&self) -> Result<T, ClaimsError> {
+        serde_json::from_slice(&self.facts.json).map_err(ClaimsError)
+    }
+
+    /// How long ago the authorization server, or the check of the signature, said what the token holds. Zero when it
+    /// was in this very request.
+    pub fn age(&self) -> Duration {
+        self.age
+    }
+
+    pub(crate) fn with_raw_claim<T>(&self, name: &str, look: impl FnOnce(&RawValue) -> T) -> Option<T> {
+        Object::parse(&self.facts.json).ok()?.get(name).map(look)
+    }
+}
+
+impl fmt::Debug for CurrentToken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("CurrentToken")
+            .field("issuer", &self.issuer())
+            .field("client_id", &self.client_id())
+            .field("scopes", self.scopes())
+            .field("expires_at", &self.expires_at())
+            .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn token(claims: serde_json::Value) -> CurrentToken {
+        CurrentToken::vouch_for(&claims).unwrap()
+    }
+
+    fn at(seconds: u64) -> SystemTime {
+        SystemTime::UNIX_EPOCH + Duration::from_secs(seconds)
+    }
+
+    #[test]
+    fn a_token_is_expired_at_its_exp_and_leeway_moves_that() {
+        let exact = token(json!({ "exp": 1000 }));
+        assert!(exact.judge_time(at(999)).is_ok());
+        assert_eq!(exact.judge_time(at(1000)).unwrap_err().reason(), Some(Reason::Expired));
+        let lenient = token(json!({ "exp": 1000 })).with_leeway(Duration::from_secs(60));
+        assert!(lenient.judge_time(at(1059)).is_ok());
+        assert!(lenient.judge_time(at(1060)).is_err());
+    }
+
+    #[test]
+    fn a_token_from_the_future_is_not_valid_yet() {
+        for claim in ["nbf", "iat"] {
+            let strict = token(json!({ claim: 1030 }));
+            assert_eq!(
+                strict.judge_time(at(1000)).unwrap_err().reason(),
+                Some(Reason::NotYetValid)
+            );
+            assert!(strict.judge_time(at(1030)).is_ok());
+            assert!(
+                token(json!({ claim: 1010 }))
+                    .with_leeway(Duration::from_secs(10))
+                    .judge_time(at(1000))
+                    .is_ok()
+            );
+        }
+    }
+
+    #[test]
+    fn no_time_however_odd_panics() {
+        for exp in [f64::MIN, f64::MAX, -1.0, 0.0, 1e18] {
+            let token = token(json!({ "exp": exp, "nbf": exp })).with_leeway(Duration::from_secs(300));
+            let _ = token.judge_time(SystemTime::UNIX_EPOCH);
+            let _ = token.judge_time(at(u64::from(u32::MAX)));
+        }
+    }
+
+    #[test]
+    fn a_client_cannot_pose_as_a_user() {
+        assert_eq!(
+            token(json!({ "sub": "alice", "client_id": "app" })).stands_for(),
+            StandsFor::User
+        );
+        assert_eq!(
+            token(json!({ "sub": "app", "client_id": "app" })).stands_for(),
+            StandsFor::Client
+        );
+        assert_eq!(token(json!({ "client_id": "app" })).stands_for(), StandsFor::Client);
+        assert_eq!(token(json!({ "sub": "alice" })).stands_for(), StandsFor::Unknown);
+    }
+
+    #[test]
+    fn debug_shows_neither_subject_nor_claims() {
+        let shown = format!(
+            "{:?}",
+            token(json!({ "sub": "alice", "email": "a@example.com", "client_id": "app" }))
+        );
+        assert!(shown.contains("app") && !shown.contains("alice") && !shown.contains("example"));
+    }
+
+    #[test]
+    fn extra_claims_are_visible() {
+        let token = token(json!({ "sub": "alice", "tenant": "t1" }));
+        assert_eq!(token.claim::<String>("tenant").as_deref(), Some("t1"));
+        assert_eq!(token.claim::<u32>("tenant"), None);
+        assert_eq!(token.claim::<String>("nothing"), None);
+        #[derive(serde::Deserialize)]
+        struct Mine {
+            tenant: String,
+        }
+        assert_eq!(token.claims::<Mine>().unwrap().tenant, "t1");
+    }
+}

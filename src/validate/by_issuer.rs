@@ -1,0 +1,262 @@
+//! Several issuers behind one layer.
+
+use std::{
+    collections::{HashMap, VecDeque},
+    fmt,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use super::{AnyValidator, Presented, TokenValidator};
+use crate::{
+    error::{SetupError, shown},
+    peek,
+    rejection::{Reason, Rejection},
+    token::CurrentToken,
+};
+
+/// Sends every token to the one validator that is responsible for it.
+///
+/// A JWT goes to the validator of the issuer that it names, by exact string; any other token to the opaque validator,
+/// by its prefix where there are several. The issuer in an unverified token only chooses; the validator decides. A
+/// token of an unknown issuer is refused without any network call, and what one validator refuses is never tried at
+/// another: that would hand the token to a server it was not meant for, and let the most lenient one decide.
+///
+/// ```
+/// use resource_protector::{ByIssuer, ClientAuth, IntrospectionValidator, JwtValidator};
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let api = "https://api.example.com";
+/// let tokens = ByIssuer::new()
+///     .issuer("https://a.example", JwtValidator::discover("https://a.example", api)?)
+///     .issuer("https://b.example", JwtValidator::discover("https://b.example", api)?)
+///     .opaque(IntrospectionValidator::new("https://c.example/introspect", ClientAuth::basic("api", "secret"), api)?);
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Default)]
+pub struct ByIssuer {
+    issuers: HashMap<String, Arc<dyn AnyValidator>>,
+    tenants: Option<Tenants>,
+    opaque: Vec<(String, Arc<dyn AnyValidator>)>,
+}
+
+/// Validators that are made when their issuer is first seen.
+struct Tenants {
+    make: Box<dyn Fn(&str) -> Option<Arc<dyn AnyValidator>> + Send + Sync>,
+    capacity: usize,
+    made: Mutex<Made>,
+}
+
+#[derive(Default)]
+struct Made {
+    validators: HashMap<String, Arc<dyn AnyValidator>>,
+    oldest_first: VecDeque<String>,
+}
+
+impl ByIssuer {
+    /// Knows no issuer yet.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// JWTs that name this issuer go to this validator, which may verify them or introspect them.
+    ///
+    /// # Panics
+    ///
+    /// When the issuer has a validator already, or is empty: meant for literals, at start.
+    /// [`try_issuer`](Self::try_issuer) is the fallible twin.
+    #[must_use]
+    #[track_caller]
+    #[allow(clippy::panic, reason = "documented, at start")]
+    pub fn issuer(self, issuer: impl Into<String>, validator: impl TokenValidator) -> Self {
+        match self.try_issuer(issuer, validator) {
+            Ok(this) => this,
+            Err(error) => panic!("{error}"),
+        }
+    }
+
+    /// JWTs that name this issuer go to this validator.
+    ///
+    /// # Errors
+    ///
+    /// When the issuer has a validator already, or is empty.
+    pub fn try_issuer(mut self, issuer: impl Into<String>, validator: impl TokenValidator) -> Result<Self, SetupError> {
+        let issuer = issuer.into();
+        if issuer.is_empty() {
+            return Err(SetupError::new(
+                "issuer",
+                "expected the `iss` of an issuer's tokens, got an empty string",
+            ));
+        }
+        if self.issuers.contains_key(&issuer) {
+            return Err(SetupError::new(
+                "issuer",
+                format_args!("{} has a validator already; an issuer has exactly one", shown(&issuer)),
+            ));
+        }
+        self.issuers.insert(issuer, Arc::new(validator));
+        Ok(self)
+    }
+
+    /// JWTs of any other issuer go to the validator that the function makes for it, if it knows it.
+    ///
+    /// The function is called with whatever a request's token claims, so it must compare with a list, or fully match a
+    /// pattern, and not do I/O. What it makes is kept, the `capacity` last made ones at the most.
+    #[must_use]
+    pub fn tenants<V: TokenValidator>(
+        mut self,
+        capacity: usize,
+        make: impl Fn(&str) -> Option<V> + Send + Sync + 'static,
+    ) -> Self {
+        self.tenants = Some(Tenants {
+            make: Box::new(move |issuer| make(issuer).map(|validator| Arc::new(validator) as Arc<dyn AnyValidator>)),
+            capacity: capacity.max(1),
+            made: Mutex::default(),
+        });
+        self
+    }
+
+    /// Tokens that are not JWTs go to this validator.
+    ///
+    /// # Panics
+    ///
+    /// When there is an opaque validator already; then each needs a prefix. Meant for literals, at start;
+    /// [`try_opaque_with_prefix`](Self::try_opaque_with_prefix) with an empty prefix is the fallible twin.
+    #[must_use]
+    #[track_caller]
+    pub fn opaque(self, validator: impl TokenValidator) -> Self {
+        self.opaque_with_prefix("", validator)
+    }
+
+    /// Tokens that are not JWTs and begin with this prefix go to this validator. The longest matching prefix counts.
+    ///
+    /// # Panics
+    ///
+    /// When the prefix has a validator already: meant for literals, at start.
+    /// [`try_opaque_with_prefix`](Self::try_opaque_with_prefix) is the fallible twin.
+    #[must_use]
+    #[track_caller]
+    #[allow(clippy::panic, reason = "documented, at start")]
+    pub fn opaque_with_prefix(self, prefix: impl Into<String>, validator: impl TokenValidator) -> Self {
+        match self.try_opaque_with_prefix(prefix, validator) {
+            Ok(this) => this,
+            Err(error) => panic!("{error}"),
+        }
+    }
+
+    /// Tokens that are not JWTs and begin with this prefix go to this validator.
+    ///
+    /// # Errors
+    ///
+    /// When the prefix has a validator already.
+    pub fn try_opaque_with_prefix(
+        mut self,
+        prefix: impl Into<String>,
+        validator: impl TokenValidator,
+    ) -> Result<Self, SetupError> {
+        let prefix = prefix.into();
+        if self.opaque.iter().any(|(taken, _)| *taken == prefix) {
+            return Err(SetupError::new(
+                "opaque_prefix",
+                format_args!("{prefix:?} has a validator already; each opaque validator needs a prefix of its own"),
+            ));
+        }
+        self.opaque.push((prefix, Arc::new(validator)));
+        self.opaque.sort_by_key(|(prefix, _)| std::cmp::Reverse(prefix.len()));
+        Ok(self)
+    }
+
+    /// Finds the one validator that is responsible, and the issuer for which it is.
+    fn route(&self, token: &str) -> Result<(Arc<dyn AnyValidator>, Option<String>), Rejection> {
+        if !peek::looks_like_jwt(token) {
+            let matching = self.opaque.iter().find(|(prefix, _)| token.starts_with(prefix));
+            return match matching {
+                Some((_, validator)) => Ok((Arc::clone(validator), None)),
+                None => Err(Rejection::invalid_token(
+                    Reason::Format,
+                    "no validator is responsible for opaque tokens like this",
+                )),
+            };
+        }
+        let Some(issuer) = peek::unverified_issuer(token) else {
+            return Err(Rejection::invalid_token(Reason::Issuer, "the JWT names no issuer"));
+        };
+        let known = self.issuers.get(&issuer).cloned();
+        match known.or_else(|| self.tenants.as_ref()?.validator(&issuer)) {
+            Some(validator) => Ok((validator, Some(issuer))),
+            None => Err(Rejection::invalid_token(
+                Reason::Issuer,
+                format!("no validator is responsible for the issuer {}", shown(&issuer)),
+            )),
+        }
+    }
+}
+
+impl Tenants {
+    fn validator(&self, issuer: &str) -> Option<Arc<dyn AnyValidator>> {
+        if let Some(validator) = self.lock().validators.get(issuer) {
+            return Some(Arc::clone(validator));
+        }
+        let validator = (self.make)(issuer)?;
+        let mut made = self.lock();
+        if let Some(first) = made.validators.get(issuer) {
+            return Some(Arc::clone(first));
+        }
+        if made.validators.len() >= self.capacity
+            && let Some(oldest) = made.oldest_first.pop_front()
+        {
+            made.validators.remove(&oldest);
+        }
+        made.oldest_first.push_back(issuer.to_owned());
+        made.validators.insert(issuer.to_owned(), Arc::clone(&validator));
+        Some(validator)
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Made> {
+        self.made.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The validator that was chosen by an issuer must have found that issuer, if it found any.
+fn same_issuer(token: CurrentToken, routed: Option<&str>) -> Result<CurrentToken, Rejection> {
+    match (routed, token.issuer()) {
+        (Some(routed), Some(found)) if routed != found => Err(Rejection::invalid_token(
+            Reason::Issuer,
+            format!(
+                "the token names the issuer {}, its validator {}",
+                shown(routed),
+                shown(found)
+            ),
+        )),
+        _ => Ok(token),
+    }
+}
+
+impl TokenValidator for ByIssuer {
+    async fn validate(&self, presented: &Presented<'_>) -> Result<CurrentToken, Rejection> {
+        let (validator, issuer) = self.route(presented.token())?;
+        same_issuer(validator.later(presented).await?, issuer.as_deref())
+    }
+
+    fn validate_now(&self, presented: &Presented<'_>) -> Option<Result<CurrentToken, Rejection>> {
+        match self.route(presented.token()) {
+            Err(rejection) => Some(Err(rejection)),
+            Ok((validator, issuer)) => {
+                let answer = validator.now(presented)?;
+                Some(answer.and_then(|token| same_issuer(token, issuer.as_deref())))
+            }
+        }
+    }
+}
+
+impl fmt::Debug for ByIssuer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ByIssuer")
+            .field("issuers", &self.issuers.keys())
+            .field(
+                "opaque",
+                &self.opaque.iter().map(|(prefix, _)| prefix).collect::<Vec<_>>(),
+            )
+            .finish_non_exhaustive()
+    }
+}
