@@ -24,7 +24,8 @@ use crate::{
 /// What an issuer calls the claims that are not called the same everywhere.
 #[derive(Clone, Debug)]
 pub(crate) struct ClaimNames {
-    pub(crate) audience: String,
+    /// Where the audience stands in tokens that have no `aud`.
+    pub(crate) audience_instead: Option<String>,
     pub(crate) client_id: String,
     pub(crate) scope: String,
 }
@@ -33,7 +34,7 @@ impl Default for ClaimNames {
     /// As in RFC 9068 and RFC 7662.
     fn default() -> Self {
         Self {
-            audience: "aud".to_owned(),
+            audience_instead: None,
             client_id: "client_id".to_owned(),
             scope: "scope".to_owned(),
         }
@@ -75,10 +76,15 @@ pub(crate) enum BadClaims {
 impl Claims {
     pub(crate) fn read(object: &Object<'_>, names: &ClaimNames) -> Result<Self, BadClaims> {
         let claim = |name| Claim { object, name };
+        // A token that does name its audience is judged by that, whatever else could stand for it.
+        let audience = match &names.audience_instead {
+            Some(instead) if !object.has("aud") => instead,
+            _ => "aud",
+        };
         Ok(Self {
             issuer: claim("iss").text()?,
             subject: claim("sub").text()?,
-            audience: claim(&names.audience).one_or_many()?,
+            audience: claim(audience).one_or_many()?,
             client_id: claim(&names.client_id).text()?,
             scopes: claim(&names.scope).scopes()?,
             expires_at: claim("exp").date()?,

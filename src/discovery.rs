@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{Request, header};
+use http::{Request, Response, header};
 
 use crate::{
     endpoint::{Endpoint, Http},
@@ -50,10 +50,17 @@ impl Issuer {
     }
 
     /// Looks at the places where metadata may be, and takes the first document whose `issuer` is exactly this one.
+    ///
+    /// A place without such a document is passed over; a host that does not answer at one place is not asked for others.
     pub(crate) async fn discover(&self, network: &Network, deadline: Duration) -> Result<Metadata, FetchError> {
         let mut problems = Vec::new();
         for url in self.well_known() {
-            match self.document(network, &url, deadline).await {
+            let request = Request::get(&url)
+                .header(header::ACCEPT, "application/json")
+                .body(Bytes::new())
+                .map_err(FetchError::new)?;
+            let response = network.exchange(request, MAX_DOCUMENT, deadline).await?;
+            match self.read(&response) {
                 Ok(metadata) => return Ok(metadata),
                 Err(problem) => problems.push(format!("{url}: {problem}")),
             }
@@ -84,14 +91,9 @@ impl Issuer {
         urls
     }
 
-    async fn document(&self, network: &Network, url: &str, deadline: Duration) -> Result<Metadata, FetchError> {
-        let request = Request::get(url)
-            .header(header::ACCEPT, "application/json")
-            .body(Bytes::new())
-            .map_err(FetchError::new)?;
-        let response = network.exchange(request, MAX_DOCUMENT, deadline).await?;
-        expect_ok(&response)?;
-        if !is_json(&response) {
+    fn read(&self, response: &Response<Bytes>) -> Result<Metadata, FetchError> {
+        expect_ok(response)?;
+        if !is_json(response) {
             return Err(FetchError::new("expected content type application/json"));
         }
         let document = Object::parse(response.body()).map_err(FetchError::new)?;

@@ -1,5 +1,6 @@
 //! wip
 
+mod audience;
 mod audit;
 #[cfg(feature = "axum")]
 mod axum;
@@ -38,7 +39,10 @@ pub mod future {
 pub use crate::fetch::ReqwestFetch;
 #[cfg(any(feature = "jwt", feature = "introspection"))]
 pub use crate::fetch::{Fetch, FetchError};
+#[cfg(feature = "jwt")]
+pub use crate::jwt::{AccessTokenMark, Algorithm, HmacAlgorithm, JwtValidator, OptionalClaim};
 pub use crate::{
+    audience::Audience,
     claims::Confirmation,
     clock::{Clock, Moment, SystemClock},
     error::SetupError,

@@ -1,1 +1,545 @@
-//! wip
+//! Access tokens that are JWTs, verified here (RFC 9068).
+//!
+//! ```text
+//! token ── jws.rs ──▶ header ── rules.rs ──▶ acceptable? ── jwks.rs, keys.rs ──▶ signature
+//!                                                                                  │
+//!                     CurrentToken ◀── rules.rs ── claims ◀── payload ◀────────────┘
+//! ```
+
+mod algorithm;
+mod jwks;
+mod jws;
+mod keys;
+mod rules;
+
+use std::{fmt, time::Duration};
+
+use aws_lc_rs::{constant_time, hmac};
+use rustls_pki_types::pem::{PemObject as _, SectionKind};
+
+pub use self::{
+    algorithm::{Algorithm, HmacAlgorithm},
+    rules::{AccessTokenMark, OptionalClaim},
+};
+use self::{
+    jwks::{Lookup, RemoteKeys, Settings, Source},
+    jws::Jws,
+    keys::{Candidates, KeySet, VerifyingKey},
+    rules::Rules,
+};
+use crate::{
+    audience::Audience,
+    discovery::Issuer,
+    endpoint::Http,
+    error::SetupError,
+    fetch::{Fetch, Network},
+    rejection::{Reason, Rejection},
+    token::CurrentToken,
+    validate::{Presented, TokenValidator},
+};
+
+/// Verifies JWT access tokens of one issuer.
+///
+/// By default exactly what RFC 9068 describes is accepted: `typ` is `at+jwt`, the signature is by a key of the issuer,
+/// `iss` and `aud` are the expected ones, `exp`, `iat`, `sub`, `client_id` and `jti` are there, and clocks differ by no
+/// more than 10 s. Real issuers deviate; each rule has a method that relaxes it for this validator, and says what that
+/// costs.
+///
+/// Keys are fetched when the first token comes, in a task of their own; nothing is fetched while a validator is built.
+///
+/// ```
+/// use resource_protector::{AccessTokenMark, JwtValidator, OptionalClaim};
+///
+/// # fn main() -> Result<(), resource_protector::SetupError> {
+/// // RFC 9068, keys by discovery
+/// let strict = JwtValidator::discover("https://auth.example.com", "https://api.example.com")?;
+///
+/// // Keycloak, with an audience mapper for the API
+/// let keycloak = JwtValidator::discover("https://id.example.com/realms/shop", "https://api.example.com")?
+///     .accept_types(["JWT"], AccessTokenMark::claim("typ", ["Bearer"]))?
+///     .client_id_claim("azp");
+///
+/// // Cognito, whose tokens name the client and no audience
+/// let issuer = "https://cognito-idp.eu-west-1.amazonaws.com/eu-west-1_abc";
+/// let cognito = JwtValidator::discover(issuer, ["client-a", "client-b"])?
+///     .accept_types([""], AccessTokenMark::claim("token_use", ["access"]))?
+///     .audience_claim("client_id")
+///     .optional_claims([OptionalClaim::JwtId]);
+/// # Ok(())
+/// # }
+/// ```
+pub struct JwtValidator {
+    rules: Rules,
+    keys: Keys,
+}
+
+enum Keys {
+    Fixed(KeySet),
+    Remote(RemoteKeys),
+    Secret(HmacAlgorithm, Box<hmac::Key>),
+}
+
+/// How keys are found.
+impl JwtValidator {
+    /// Keys from the JWK set that the issuer's metadata name (RFC 8414, OpenID Connect Discovery 1.0). The document's
+    /// `issuer` must be exactly this one.
+    ///
+    /// # Errors
+    ///
+    /// When the issuer is not an `https` URL (`http` for a loopback host), the audience is blank, or the HTTP client
+    /// cannot be set up.
+    pub fn discover(issuer: impl AsRef<str>, audience: impl Into<Audience>) -> Result<Self, SetupError> {
+        Self::discovered(issuer.as_ref(), audience.into(), Http::OnLoopback)
+    }
+
+    /// As [`discover`](Self::discover), over plain `http` beyond a loopback host: **whoever is on the way can replace
+    /// the issuer's keys by their own** and make any token. For a private network that is trusted with that.
+    ///
+    /// # Errors
+    ///
+    /// As [`discover`](Self::discover).
+    pub fn discover_over_plain_http(
+        issuer: impl AsRef<str>,
+        audience: impl Into<Audience>,
+    ) -> Result<Self, SetupError> {
+        Self::discovered(issuer.as_ref(), audience.into(), Http::Everywhere)
+    }
+
+    fn discovered(issuer: &str, audience: Audience, http: Http) -> Result<Self, SetupError> {
+        let source = Source::Discovered(Issuer::new(issuer, http)?);
+        Self::remote(issuer, source, audience)
+    }
+
+    /// Keys from the JWK set at this URL. The issuer need not be a URL then.
+    ///
+    /// # Errors
+    ///
+    /// As [`discover`](Self::discover), for the URL.
+    pub fn with_jwks_uri(
+        issuer: impl AsRef<str>,
+        jwks_uri: impl AsRef<str>,
+        audience: impl Into<Audience>,
+    ) -> Result<Self, SetupError> {
+        let source = jwks::given(jwks_uri.as_ref(), Http::OnLoopback)?;
+        Self::remote(issuer.as_ref(), source, audience.into())
+    }
+
+    /// As [`with_jwks_uri`](Self::with_jwks_uri), over plain `http` beyond a loopback host: **whoever is on the way can
+    /// replace the issuer's keys by their own** and make any token.
+    ///
+    /// # Errors
+    ///
+    /// As [`with_jwks_uri`](Self::with_jwks_uri).
+    pub fn with_jwks_uri_over_plain_http(
+        issuer: impl AsRef<str>,
+        jwks_uri: impl AsRef<str>,
+        audience: impl Into<Audience>,
+    ) -> Result<Self, SetupError> {
+        let source = jwks::given(jwks_uri.as_ref(), Http::Everywhere)?;
+        Self::remote(issuer.as_ref(), source, audience.into())
+    }
+
+    fn remote(issuer: &str, source: Source, audience: Audience) -> Result<Self, SetupError> {
+        Ok(Self {
+            rules: Rules::new(issuer, audience)?,
+            keys: Keys::Remote(RemoteKeys::new(Settings::new(source, Network::default_client()?))),
+        })
+    }
+
+    /// Keys from a JWK set that is at hand, as JSON (RFC 7517 §5). Keys in it that cannot be used are skipped and logged.
+    ///
+    /// # Errors
+    ///
+    /// When it is not a JWK set, or none of its keys can be used.
+    pub fn with_jwks(
+        issuer: impl AsRef<str>,
+        jwks: impl AsRef<[u8]>,
+        audience: impl Into<Audience>,
+    ) -> Result<Self, SetupError> {
+        let (set, skipped) = KeySet::parse(jwks.as_ref()).map_err(|problem| SetupError::new("jwks", problem))?;
+        skipped.iter().for_each(jwks::log_skipped);
+        Self::fixed(issuer.as_ref(), set, audience.into())
+    }
+
+    /// One or more public keys in PEM: sections `PUBLIC KEY` (RFC 7468 §13). They go with tokens of any `kid`.
+    ///
+    /// # Errors
+    ///
+    /// When there is no such section, or one whose key cannot be used.
+    pub fn with_public_key_pem(
+        issuer: impl AsRef<str>,
+        pem: impl AsRef<[u8]>,
+        audience: impl Into<Audience>,
+    ) -> Result<Self, SetupError> {
+        let mut keys = Vec::new();
+        for section in <(SectionKind, Vec<u8>)>::pem_slice_iter(pem.as_ref()) {
+            let (kind, der) = section.map_err(|_| SetupError::new("public_key", "expected PEM, got something else"))?;
+            if kind != SectionKind::PublicKey {
+                return Err(SetupError::new(
+                    "public_key",
+                    format_args!("expected the PEM section PUBLIC KEY, got {kind:?}; only the public key belongs here"),
+                ));
+            }
+            keys.push(VerifyingKey::from_der(&der).map_err(unusable)?);
+        }
+        if keys.is_empty() {
+            return Err(SetupError::new(
+                "public_key",
+                "expected the PEM section PUBLIC KEY, got none",
+            ));
+        }
+        Self::fixed(issuer.as_ref(), KeySet::of(keys), audience.into())
+    }
+
+    /// A public key in DER: a SubjectPublicKeyInfo (RFC 5280 §4.1), or PKCS#1 for RSA. It goes with tokens of any `kid`.
+    ///
+    /// # Errors
+    ///
+    /// When the key cannot be used.
+    pub fn with_public_key_der(
+        issuer: impl AsRef<str>,
+        der: impl AsRef<[u8]>,
+        audience: impl Into<Audience>,
+    ) -> Result<Self, SetupError> {
+        let key = VerifyingKey::from_der(der.as_ref()).map_err(unusable)?;
+        Self::fixed(issuer.as_ref(), KeySet::of(vec![key]), audience.into())
+    }
+
+    fn fixed(issuer: &str, set: KeySet, audience: Audience) -> Result<Self, SetupError> {
+        Ok(Self {
+            rules: Rules::new(issuer, audience)?,
+            keys: Keys::Fixed(set),
+        })
+    }
+
+    /// A secret that is shared with the issuer, for exactly one HMAC algorithm. **Everyone who can check such tokens can
+    /// make them**: prefer public keys.
+    ///
+    /// # Errors
+    ///
+    /// When the secret is shorter than the algorithm's hash (RFC 7518 §3.2): 32, 48 or 64 bytes.
+    pub fn with_shared_secret(
+        issuer: impl AsRef<str>,
+        algorithm: HmacAlgorithm,
+        secret: impl AsRef<[u8]>,
+        audience: impl Into<Audience>,
+    ) -> Result<Self, SetupError> {
+        let (secret, hash) = (secret.as_ref(), algorithm.hash());
+        let needed = hash.digest_algorithm().output_len();
+        if secret.len() < needed {
+            return Err(SetupError::new(
+                "shared_secret",
+                format_args!(
+                    "expected at least {needed} bytes for {}, got {}",
+                    algorithm.name(),
+                    secret.len()
+                ),
+            ));
+        }
+        let mut rules = Rules::new(issuer.as_ref(), audience.into())?;
+        rules.algorithms.clear();
+        Ok(Self {
+            rules,
+            keys: Keys::Secret(algorithm, Box::new(hmac::Key::new(hash, secret))),
+        })
+    }
+}
+
+/// How rules are tightened and relaxed, for this issuer.
+impl JwtValidator {
+    /// Accepts only these algorithms; unless set, all of [`Algorithm`].
+    ///
+    /// # Errors
+    ///
+    /// When the list is empty, or keys are a shared secret, which has its one algorithm.
+    pub fn algorithms(mut self, algorithms: impl IntoIterator<Item = Algorithm>) -> Result<Self, SetupError> {
+        let algorithms: Vec<_> = algorithms.into_iter().collect();
+        if algorithms.is_empty() || matches!(self.keys, Keys::Secret(..)) {
+            return Err(SetupError::new(
+                "algorithms",
+                "expected at least one algorithm, and public keys to use them with",
+            ));
+        }
+        self.rules.algorithms = algorithms;
+        Ok(self)
+    }
+
+    /// How far the clocks of issuer and resource server may differ; 10 s unless set. A token lives on by as much.
+    ///
+    /// # Errors
+    ///
+    /// When it is more than 300 s.
+    pub fn leeway(mut self, leeway: Duration) -> Result<Self, SetupError> {
+        self.rules.leeway = rules::checked_leeway(leeway)?;
+        Ok(self)
+    }
+
+    /// Demands that a claim is one of these strings, or an array with one of them.
+    #[must_use]
+    pub fn expect_claim<I>(mut self, name: impl Into<String>, accepted: I) -> Self
+    where
+        I: IntoIterator,
+        I::Item: Into<String>,
+    {
+        self.rules
+            .expected
+            .push((name.into(), accepted.into_iter().map(Into::into).collect()));
+        self
+    }
+
+    /// Accepts these header types beside `at+jwt`; the empty string stands for none at all.
+    ///
+    /// Most issuers sign ID tokens, and more, with the same keys under the same type, so the mark that tells access
+    /// tokens apart is given in the same call. Tokens of these types are also refused when they carry `nonce`,
+    /// `at_hash`, `c_hash` or `events`; see [`access_tokens_may_carry`](Self::access_tokens_may_carry).
+    ///
+    /// # Errors
+    ///
+    /// When a type is that of another kind of JWT, such as `logout+jwt`, or the mark is one that every JWT has.
+    #[allow(clippy::needless_pass_by_value, reason = "reads better where it is used")]
+    pub fn accept_types<I>(mut self, types: I, mark: AccessTokenMark) -> Result<Self, SetupError>
+    where
+        I: IntoIterator,
+        I::Item: AsRef<str>,
+    {
+        self.rules.accept_types(types, &mark)?;
+        Ok(self)
+    }
+
+    /// Says that this issuer puts one of `nonce`, `at_hash`, `c_hash` and `events` into access tokens, so that it does
+    /// not speak against one. Where it is the only sign of an ID token, ID tokens are accepted from then on.
+    ///
+    /// # Errors
+    ///
+    /// When it is another claim: those are not refused anyway.
+    pub fn access_tokens_may_carry(mut self, claim: impl Into<String>) -> Result<Self, SetupError> {
+        self.rules.may_carry.push(rules::checked_foreign_claim(claim.into())?);
+        Ok(self)
+    }
+
+    /// Accepts tokens that lack these claims.
+    #[must_use]
+    pub fn optional_claims(mut self, claims: impl IntoIterator<Item = OptionalClaim>) -> Self {
+        self.rules.optional.extend(claims);
+        self
+    }
+
+    /// Reads the audience of tokens that have no `aud` from this claim, and compares it with the audience the validator
+    /// was made with: list the accepted values there, for example client identifiers. A token that has an `aud` is
+    /// judged by it.
+    ///
+    /// A token of a listed client passes, whichever API it was issued for.
+    #[must_use]
+    pub fn audience_claim(mut self, name: impl Into<String>) -> Self {
+        self.rules.names.audience_instead = Some(name.into());
+        self
+    }
+
+    /// Reads the client from this claim instead of `client_id`: `azp`, `cid`, `appid`.
+    #[must_use]
+    pub fn client_id_claim(mut self, name: impl Into<String>) -> Self {
+        self.rules.names.client_id = name.into();
+        self
+    }
+
+    /// Reads the scopes from this claim instead of `scope`: `scp`, `permissions`. Only from there: what else a token
+    /// has by way of scopes does not count.
+    #[must_use]
+    pub fn scope_claim(mut self, name: impl Into<String>) -> Self {
+        self.rules.names.scope = name.into();
+        self
+    }
+}
+
+/// How remote keys are kept. Without effect where keys are at hand.
+impl JwtValidator {
+    /// Fetches metadata and keys through this instead of the default client.
+    #[must_use]
+    pub fn fetch(self, fetch: impl Fetch) -> Self {
+        self.settings(|settings| settings.network = Network::new(fetch))
+    }
+
+    /// How long a key set is believed whose server does not say by `Cache-Control: max-age`; 10 min unless set. In
+    /// either case a withdrawn key works no longer than that.
+    ///
+    /// # Errors
+    ///
+    /// When it is not from 1 min to 24 h.
+    pub fn refresh_interval(self, interval: Duration) -> Result<Self, SetupError> {
+        let interval = within(
+            "refresh_interval",
+            interval,
+            Duration::from_secs(60)..=Duration::from_secs(24 * 3600),
+        )?;
+        Ok(self.settings(|settings| settings.lifetime = interval))
+    }
+
+    /// How much time passes, at least, between two fetches because of keys that are not in the set; 30 s unless set.
+    ///
+    /// # Errors
+    ///
+    /// When it is not from 1 s to 10 min.
+    pub fn refetch_cooldown(self, cooldown: Duration) -> Result<Self, SetupError> {
+        let cooldown = within(
+            "refetch_cooldown",
+            cooldown,
+            Duration::from_secs(1)..=Duration::from_secs(600),
+        )?;
+        Ok(self.settings(|settings| settings.cooldown = cooldown))
+    }
+
+    /// How long the last good key set is used while none can be fetched; 1 h unless set.
+    ///
+    /// # Errors
+    ///
+    /// When it is more than 24 h.
+    pub fn keep_stale_keys(self, bound: Duration) -> Result<Self, SetupError> {
+        let bound = within(
+            "keep_stale_keys",
+            bound,
+            Duration::ZERO..=Duration::from_secs(24 * 3600),
+        )?;
+        Ok(self.settings(|settings| settings.stale_bound = bound))
+    }
+
+    /// How long one exchange with the issuer may take; 5 s unless set. A request waits for its keys twice as long at
+    /// the most.
+    ///
+    /// # Errors
+    ///
+    /// When it is not from 1 ms to 60 s.
+    pub fn timeout(self, timeout: Duration) -> Result<Self, SetupError> {
+        let timeout = within("timeout", timeout, Duration::from_millis(1)..=Duration::from_secs(60))?;
+        Ok(self.settings(|settings| settings.deadline = timeout))
+    }
+
+    fn settings(mut self, change: impl FnOnce(&mut Settings)) -> Self {
+        if let Keys::Remote(remote) = &self.keys {
+            let mut settings = remote.settings().clone();
+            change(&mut settings);
+            self.keys = Keys::Remote(RemoteKeys::new(settings));
+        }
+        self
+    }
+}
+
+/// Checks a duration that was configured.
+fn within(
+    option: &'static str,
+    value: Duration,
+    bounds: std::ops::RangeInclusive<Duration>,
+) -> Result<Duration, SetupError> {
+    if bounds.contains(&value) {
+        return Ok(value);
+    }
+    Err(SetupError::new(
+        option,
+        format_args!("expected {:?} to {:?}, got {value:?}", bounds.start(), bounds.end()),
+    ))
+}
+
+fn unusable(problem: &'static str) -> SetupError {
+    SetupError::new("public_key", format_args!("the key cannot be used: {problem}"))
+}
+
+/// The way of one token.
+impl JwtValidator {
+    /// The one algorithm that the token names and this validator accepts.
+    fn algorithm(&self, jws: &Jws<'_>) -> Result<Algorithm, Rejection> {
+        let algorithm = Algorithm::named(&jws.header.alg);
+        algorithm
+            .filter(|algorithm| self.rules.algorithms.contains(algorithm))
+            .ok_or_else(|| jws.header.refused_algorithm())
+    }
+
+    fn verify(&self, jws: &Jws<'_>, algorithm: Algorithm, keys: &KeySet) -> Result<CurrentToken, Rejection> {
+        let candidates = match keys.candidates(jws.header.kid.as_deref(), algorithm) {
+            Candidates::Keys(candidates) => candidates,
+            Candidates::OtherFamily => return Err(jws.header.refused_algorithm()),
+            Candidates::Unknown => {
+                return Err(Rejection::invalid_token(
+                    Reason::UnknownKey,
+                    "no key goes with the token",
+                ));
+            }
+        };
+        if !candidates
+            .iter()
+            .any(|key| key.verify(algorithm, jws.signed.as_bytes(), &jws.signature))
+        {
+            return Err(wrong_signature());
+        }
+        self.rules.judge_claims(&jws.header, jws.payload()?)
+    }
+
+    fn verify_mac(&self, jws: &Jws<'_>, algorithm: HmacAlgorithm, key: &hmac::Key) -> Result<CurrentToken, Rejection> {
+        if jws.header.alg != algorithm.name() {
+            return Err(jws.header.refused_algorithm());
+        }
+        let expected = hmac::sign(key, jws.signed.as_bytes());
+        constant_time::verify_slices_are_equal(expected.as_ref(), &jws.signature).map_err(|_| wrong_signature())?;
+        self.rules.judge_claims(&jws.header, jws.payload()?)
+    }
+
+    /// Judges the token, unless its key has to be fetched.
+    fn judge<'a>(&'a self, presented: &Presented<'a>) -> Result<Judged<'a>, Rejection> {
+        let jws = Jws::parse(presented.token())?;
+        self.rules.judge_header(&jws.header)?;
+        match &self.keys {
+            Keys::Secret(algorithm, key) => self.verify_mac(&jws, *algorithm, key).map(Judged::Good),
+            Keys::Fixed(keys) => self.verify(&jws, self.algorithm(&jws)?, keys).map(Judged::Good),
+            Keys::Remote(remote) => {
+                let algorithm = self.algorithm(&jws)?;
+                match remote.look(jws.header.kid.as_deref(), algorithm, presented.now()) {
+                    Lookup::Keys(keys) => self.verify(&jws, algorithm, &keys).map(Judged::Good),
+                    Lookup::Refused(rejection) => Err(rejection),
+                    Lookup::Wait => Ok(Judged::NeedsKeys { remote, jws, algorithm }),
+                }
+            }
+        }
+    }
+}
+
+/// How far a token was judged without waiting.
+enum Judged<'a> {
+    Good(CurrentToken),
+    NeedsKeys {
+        remote: &'a RemoteKeys,
+        jws: Jws<'a>,
+        algorithm: Algorithm,
+    },
+}
+
+impl TokenValidator for JwtValidator {
+    async fn validate(&self, presented: &Presented<'_>) -> Result<CurrentToken, Rejection> {
+        match self.judge(presented)? {
+            Judged::Good(token) => Ok(token),
+            Judged::NeedsKeys { remote, jws, algorithm } => {
+                let keys = remote
+                    .fetch(jws.header.kid.as_deref(), algorithm, presented.now())
+                    .await?;
+                self.verify(&jws, algorithm, &keys)
+            }
+        }
+    }
+
+    fn validate_now(&self, presented: &Presented<'_>) -> Option<Result<CurrentToken, Rejection>> {
+        match self.judge(presented) {
+            Ok(Judged::Good(token)) => Some(Ok(token)),
+            Ok(Judged::NeedsKeys { .. }) => None,
+            Err(rejection) => Some(Err(rejection)),
+        }
+    }
+}
+
+fn wrong_signature() -> Rejection {
+    Rejection::invalid_token(Reason::Signature, "the signature does not verify")
+}
+
+impl fmt::Debug for JwtValidator {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("JwtValidator")
+            .field("rules", &self.rules)
+            .finish_non_exhaustive()
+    }
+}

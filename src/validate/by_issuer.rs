@@ -42,10 +42,12 @@ pub struct ByIssuer {
 
 /// Validators that are made when their issuer is first seen.
 struct Tenants {
-    make: Box<dyn Fn(&str) -> Option<Arc<dyn AnyValidator>> + Send + Sync>,
+    make: Box<MakeValidator>,
     capacity: usize,
     made: Mutex<Made>,
 }
+
+type MakeValidator = dyn Fn(&str) -> Option<Arc<dyn AnyValidator>> + Send + Sync;
 
 #[derive(Default)]
 struct Made {

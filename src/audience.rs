@@ -1,0 +1,112 @@
+//! For whom tokens must have been issued.
+
+use crate::error::SetupError;
+
+/// The identifiers of this resource server, one of which must stand in the `aud` of every token.
+///
+/// Made from a string or a list of strings wherever a validator asks for it. They are compared byte for byte
+/// (RFC 8707 §2): no prefix, no case, no trailing slash is forgiven.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Audience(Expected);
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Expected {
+    OneOf(Vec<String>),
+    Any,
+}
+
+impl Audience {
+    /// Gives the check up: **every token of the issuer is accepted, whichever API it was issued for**, and with it
+    /// whoever holds a token for any other API of the same issuer (RFC 9700 §2.3). Where an issuer cannot be made to
+    /// name an audience, name the clients instead, with [`JwtValidator::audience_claim`](crate::JwtValidator::audience_claim).
+    pub fn dangerous_any_even_tokens_meant_for_others() -> Self {
+        Self(Expected::Any)
+    }
+
+    /// At least one identifier, none of them blank.
+    pub(crate) fn checked(self) -> Result<Self, SetupError> {
+        match &self.0 {
+            Expected::OneOf(list) if list.is_empty() || list.iter().any(|one| one.trim().is_empty()) => {
+                Err(SetupError::new(
+                    "audience",
+                    "expected the identifier of this resource server, such as https://api.example.com, got a blank one",
+                ))
+            }
+            _ => Ok(self),
+        }
+    }
+
+    /// Whether a token with these audiences was issued for this resource server.
+    pub(crate) fn accepts(&self, audience: &[String]) -> bool {
+        match &self.0 {
+            Expected::OneOf(expected) => audience.iter().any(|one| expected.contains(one)),
+            Expected::Any => true,
+        }
+    }
+}
+
+impl From<&str> for Audience {
+    fn from(one: &str) -> Self {
+        Self::from(one.to_owned())
+    }
+}
+
+impl From<&String> for Audience {
+    fn from(one: &String) -> Self {
+        Self::from(one.clone())
+    }
+}
+
+impl From<String> for Audience {
+    fn from(one: String) -> Self {
+        Self(Expected::OneOf(vec![one]))
+    }
+}
+
+impl<T: Into<String>> From<Vec<T>> for Audience {
+    fn from(list: Vec<T>) -> Self {
+        Self(Expected::OneOf(list.into_iter().map(Into::into).collect()))
+    }
+}
+
+impl<T: Into<String>, const N: usize> From<[T; N]> for Audience {
+    fn from(list: [T; N]) -> Self {
+        Self(Expected::OneOf(list.into_iter().map(Into::into).collect()))
+    }
+}
+
+impl<T: Into<String> + Clone> From<&[T]> for Audience {
+    fn from(list: &[T]) -> Self {
+        Self::from(list.to_vec())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn audiences_are_compared_byte_for_byte() {
+        let audience = Audience::from("https://api.example.com");
+        let accepts = |one: &str| audience.accepts(&[one.to_owned()]);
+        assert!(accepts("https://api.example.com"));
+        assert!(audience.accepts(&["x".to_owned(), "https://api.example.com".to_owned()]));
+        for other in [
+            "https://api.example.com/",
+            "https://API.example.com",
+            "https://api.example.com/v1",
+            "",
+        ] {
+            assert!(!accepts(other), "{other}");
+        }
+        assert!(!audience.accepts(&[]));
+    }
+
+    #[test]
+    fn a_blank_audience_is_refused_when_a_validator_is_built() {
+        assert!(Audience::from("").checked().is_err());
+        assert!(Audience::from(["a", " "]).checked().is_err());
+        assert!(Audience::from(Vec::<String>::new()).checked().is_err());
+        assert!(Audience::from(["a", "b"]).checked().is_ok());
+    }
+}

@@ -1,0 +1,343 @@
+//! The keys of a remote issuer: when they are fetched, and how long they are believed.
+//!
+//! ```text
+//!            fetched      80 %          lifetime                         stale bound
+//!  ─ no set ────┼───────────┼──────────────┼──────────────────────────────────┼──────▶
+//!   wait, or    │ use       │ use, and     │ wait for a refresh; when it      │ none
+//!   503         │           │ refresh      │ failed: use, and retry           │
+//! ```
+//!
+//! A token that names a key the set does not have causes a fetch, too, but no more than one in a cooldown, counted
+//! from the last attempt: whoever makes up key names can neither flood the issuer nor delay a rotation by more than one
+//! cooldown.
+
+use std::{
+    collections::HashSet,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant},
+};
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderValue, Request, StatusCode, header};
+
+use super::{
+    algorithm::Algorithm,
+    keys::{Candidates, KeySet, SkippedKey},
+};
+use crate::{
+    clock::Moment,
+    discovery::Issuer,
+    endpoint::{Endpoint, Http},
+    fetch::{FetchError, Network, expect_ok},
+    rejection::{Reason, Rejection},
+    validate::Flights,
+};
+
+/// The longest JWK set that is read.
+const MAX_SET: usize = 256 * 1024;
+
+/// The shortest and the longest time for which a set is believed, whatever its server says.
+const LIFETIMES: std::ops::RangeInclusive<Duration> = Duration::from_secs(60)..=Duration::from_secs(24 * 3600);
+
+/// How soon a first fetch is tried again; there is nothing to fall back to.
+const FIRST_RETRY: Duration = Duration::from_secs(1);
+
+/// How long discovered metadata are believed while their JWK set can be fetched.
+const METADATA_LIFETIME: Duration = Duration::from_secs(3600);
+
+/// The target of events about keys.
+const KEYS: &str = "resource_protector::keys";
+
+/// How a remote set is kept.
+#[derive(Clone, Debug)]
+pub(crate) struct Settings {
+    pub(crate) source: Source,
+    pub(crate) network: Network,
+    /// How long a set is believed whose server does not say.
+    pub(crate) lifetime: Duration,
+    pub(crate) cooldown: Duration,
+    /// How long the last good set is used while none can be fetched.
+    pub(crate) stale_bound: Duration,
+    /// For one exchange.
+    pub(crate) deadline: Duration,
+}
+
+/// Where a set is found.
+#[derive(Clone, Debug)]
+pub(crate) enum Source {
+    Discovered(Issuer),
+    Given(Endpoint),
+}
+
+impl Settings {
+    pub(crate) fn new(source: Source, network: Network) -> Self {
+        Self {
+            source,
+            network,
+            lifetime: Duration::from_secs(600),
+            cooldown: Duration::from_secs(30),
+            stale_bound: Duration::from_secs(3600),
+            deadline: Duration::from_secs(5),
+        }
+    }
+}
+
+/// A JWK set that is fetched when it is needed.
+#[derive(Debug)]
+pub(crate) struct RemoteKeys(Arc<Remote>);
+
+#[derive(Debug)]
+struct Remote {
+    settings: Settings,
+    known: Mutex<Known>,
+    flights: Flights<(), ()>,
+}
+
+#[derive(Debug, Default)]
+struct Known {
+    set: Option<Fetched>,
+    /// Where the set was found, and when.
+    discovered: Option<(Endpoint, Instant)>,
+    /// When a fetch was last begun, and whether it goes on still.
+    attempted: Option<Instant>,
+    pending: bool,
+    /// Whether the last fetch that came to its end failed.
+    failed: bool,
+    /// The keys whose uselessness was logged.
+    logged: HashSet<SkippedKey>,
+}
+
+#[derive(Clone, Debug)]
+struct Fetched {
+    keys: Arc<KeySet>,
+    at: Instant,
+    lifetime: Duration,
+    etag: Option<HeaderValue>,
+}
+
+/// What can be said about a token's key without waiting.
+pub(crate) enum Lookup {
+    Keys(Arc<KeySet>),
+    Refused(Rejection),
+    /// A fetch may change the answer.
+    Wait,
+}
+
+impl RemoteKeys {
+    pub(crate) fn new(settings: Settings) -> Self {
+        Self(Arc::new(Remote {
+            settings,
+            known: Mutex::default(),
+            flights: Flights::new(),
+        }))
+    }
+
+    pub(crate) fn settings(&self) -> &Settings {
+        &self.0.settings
+    }
+
+    /// Looks at what is known. Starts a refresh that will soon be needed, but waits for nothing.
+    pub(crate) fn look(&self, kid: Option<&str>, algorithm: Algorithm, now: Moment) -> Lookup {
+        let Settings {
+            cooldown, stale_bound, ..
+        } = self.0.settings;
+        let known = self.0.lock();
+        let (failed, pending) = (known.failed, known.pending);
+        let since_attempt = known.attempted.map(|then| now.since(then));
+        let rested = |pause: Duration| since_attempt.is_none_or(|elapsed| elapsed >= pause);
+        let Some(set) = known.usable_set(now, stale_bound) else {
+            let worth_waiting = pending || rested(FIRST_RETRY.min(cooldown));
+            return if worth_waiting {
+                Lookup::Wait
+            } else {
+                Lookup::Refused(no_keys())
+            };
+        };
+        let (keys, age, lifetime) = (Arc::clone(&set.keys), now.since(set.at), set.lifetime);
+        drop(known);
+        // Past its lifetime a set is used only when the attempt to renew it has failed.
+        if age >= lifetime && !failed {
+            return Lookup::Wait;
+        }
+        if let Candidates::Unknown = keys.candidates(kid, algorithm) {
+            return match (pending || rested(cooldown), failed) {
+                (true, _) => Lookup::Wait,
+                (false, true) => Lookup::Refused(no_keys()),
+                (false, false) => Lookup::Refused(unknown_key()),
+            };
+        }
+        if age >= lifetime.mul_f32(0.8) && rested(cooldown) {
+            self.0.flights.start((), || self.0.clone().refresh(now, cooldown));
+        }
+        Lookup::Keys(keys)
+    }
+
+    /// Waits for a fetch, then looks again.
+    pub(crate) async fn fetch(
+        &self,
+        kid: Option<&str>,
+        algorithm: Algorithm,
+        now: Moment,
+    ) -> Result<Arc<KeySet>, Rejection> {
+        let pause = match &self.0.lock().set {
+            Some(set) if now.since(set.at) < set.lifetime => self.0.settings.cooldown,
+            _ => FIRST_RETRY.min(self.0.settings.cooldown),
+        };
+        self.0.flights.join((), || self.0.clone().refresh(now, pause)).await;
+        let known = self.0.lock();
+        match known.usable_set(now, self.0.settings.stale_bound) {
+            None => Err(no_keys()),
+            Some(set) => match set.keys.candidates(kid, algorithm) {
+                Candidates::Unknown if known.failed => Err(no_keys()),
+                Candidates::Unknown => Err(unknown_key()),
+                _ => Ok(Arc::clone(&set.keys)),
+            },
+        }
+    }
+}
+
+impl Remote {
+    fn lock(&self) -> MutexGuard<'_, Known> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Fetches the set once, unless that was tried less than `pause` ago.
+    async fn refresh(self: Arc<Self>, now: Moment, pause: Duration) {
+        let etag = {
+            let mut known = self.lock();
+            // There is one flight at a time. One that is pending from before was broken off, and does not count.
+            if !known.pending && known.attempted.is_some_and(|then| now.since(then) < pause) {
+                return;
+            }
+            known.attempted = Some(now.monotonic);
+            known.pending = true;
+            known.set.as_ref().and_then(|set| set.etag.clone())
+        };
+        let patience = self.settings.deadline * 2;
+        let outcome = match tokio::time::timeout(patience, self.fetch_set(now, etag)).await {
+            Ok(outcome) => outcome,
+            Err(_) => Err(FetchError::new(format_args!("no JWK set within {patience:?}"))),
+        };
+        let mut known = self.lock();
+        known.pending = false;
+        known.failed = outcome.is_err();
+        if let Err(problem) = outcome {
+            // The set may have moved: look for it anew.
+            known.discovered = None;
+            let last_good_set_kept = known.set.is_some();
+            tracing::warn!(target: KEYS, %problem, last_good_set_kept, "the JWK set could not be fetched");
+        }
+    }
+
+    async fn fetch_set(&self, now: Moment, etag: Option<HeaderValue>) -> Result<(), FetchError> {
+        let endpoint = self.locate(now).await?;
+        let mut request =
+            Request::get(endpoint.as_str()).header(header::ACCEPT, "application/jwk-set+json, application/json");
+        if let Some(etag) = etag {
+            request = request.header(header::IF_NONE_MATCH, etag);
+        }
+        let request = request.body(Bytes::new()).map_err(FetchError::new)?;
+        let response = self
+            .settings
+            .network
+            .exchange(request, MAX_SET, self.settings.deadline)
+            .await?;
+        let lifetime = lifetime(response.headers()).unwrap_or(self.settings.lifetime);
+        let lifetime = lifetime.clamp(*LIFETIMES.start(), *LIFETIMES.end());
+        if response.status() == StatusCode::NOT_MODIFIED
+            && let Some(set) = &mut self.lock().set
+        {
+            (set.at, set.lifetime) = (now.monotonic, lifetime);
+            return Ok(());
+        }
+        expect_ok(&response)?;
+        let (keys, skipped) = KeySet::parse(response.body()).map_err(FetchError::new)?;
+        let mut known = self.lock();
+        known.set = Some(Fetched {
+            keys: Arc::new(keys),
+            at: now.monotonic,
+            lifetime,
+            etag: response.headers().get(header::ETAG).cloned(),
+        });
+        known.log_new(skipped);
+        Ok(())
+    }
+
+    /// The URL of the set: as given, or from metadata.
+    async fn locate(&self, now: Moment) -> Result<Endpoint, FetchError> {
+        let issuer = match &self.settings.source {
+            Source::Given(endpoint) => return Ok(endpoint.clone()),
+            Source::Discovered(issuer) => issuer,
+        };
+        if let Some((endpoint, at)) = &self.lock().discovered
+            && now.since(*at) < METADATA_LIFETIME
+        {
+            return Ok(endpoint.clone());
+        }
+        let metadata = issuer.discover(&self.settings.network, self.settings.deadline).await?;
+        let jwks_uri = metadata
+            .jwks_uri
+            .ok_or_else(|| FetchError::new("the metadata has no `jwks_uri`"))?;
+        let endpoint = Endpoint::parse("jwks_uri", &jwks_uri, issuer.http()).map_err(FetchError::new)?;
+        self.lock().discovered = Some((endpoint.clone(), now.monotonic));
+        Ok(endpoint)
+    }
+}
+
+impl Known {
+    /// The last good set, unless it is too old for anything.
+    fn usable_set(&self, now: Moment, stale_bound: Duration) -> Option<&Fetched> {
+        self.set
+            .as_ref()
+            .filter(|set| now.since(set.at) < set.lifetime.max(stale_bound))
+    }
+
+    /// Logs every useless key once, however often the set is fetched.
+    fn log_new(&mut self, skipped: Vec<SkippedKey>) {
+        let skipped: HashSet<_> = skipped.into_iter().collect();
+        for key in skipped.difference(&self.logged) {
+            log_skipped(key);
+        }
+        self.logged = skipped;
+    }
+}
+
+pub(crate) fn log_skipped(key: &SkippedKey) {
+    tracing::warn!(target: KEYS, kid = %key.kid, why = key.why, "a key of the JWK set is skipped");
+}
+
+fn no_keys() -> Rejection {
+    Rejection::unavailable("the issuer's keys cannot be fetched")
+}
+
+fn unknown_key() -> Rejection {
+    Rejection::invalid_token(
+        Reason::UnknownKey,
+        "none of the issuer's keys is the one that the token names",
+    )
+}
+
+/// How long a response may be kept (RFC 9111 §5.2.2); `None` where it does not say.
+fn lifetime(headers: &HeaderMap) -> Option<Duration> {
+    let mut max_age = None;
+    for value in headers.get_all(header::CACHE_CONTROL) {
+        for directive in value.to_str().ok()?.split(',') {
+            let directive = directive.trim().to_ascii_lowercase();
+            if directive == "no-store" || directive == "no-cache" {
+                return Some(Duration::ZERO);
+            }
+            if let Some(seconds) = directive.strip_prefix("max-age=") {
+                max_age = seconds.trim_matches('"').parse::<u64>().ok();
+            }
+        }
+    }
+    let age = headers
+        .get(header::AGE)
+        .and_then(|age| age.to_str().ok()?.trim().parse::<u64>().ok());
+    max_age.map(|seconds| Duration::from_secs(seconds.saturating_sub(age.unwrap_or(0))))
+}
+
+/// A source that was given by its URL.
+pub(crate) fn given(jwks_uri: &str, http: Http) -> Result<Source, crate::error::SetupError> {
+    Endpoint::parse("jwks_uri", jwks_uri, http).map(Source::Given)
+}

@@ -1,0 +1,238 @@
+//! The compact form of a signed token (RFC 7515 §7.1), read strictly.
+//!
+//! Two spellings of one token would be two tokens to a cache or a list of revoked ones, so there is only one spelling:
+//! three segments of canonical base64url without padding, the first one JSON object without repeated members.
+
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+
+use crate::{
+    error::shown,
+    json::Object,
+    rejection::{Reason, Rejection},
+};
+
+/// The longest token that is looked at, in bytes. The protector's own limit is usually lower.
+const MAX_TOKEN: usize = 64 * 1024;
+
+/// The longest header segment that is decoded.
+const MAX_HEADER: usize = 8 * 1024;
+
+/// The longest signature segment that is decoded; RSA with 8192 bits needs 1366.
+const MAX_SIGNATURE: usize = 1400;
+
+/// A token taken apart; nothing in it is verified.
+#[derive(Debug)]
+pub(crate) struct Jws<'a> {
+    pub(crate) header: Header,
+    /// What was signed: header and payload as they stand in the token.
+    pub(crate) signed: &'a str,
+    pub(crate) signature: Vec<u8>,
+    payload: &'a str,
+}
+
+/// The header members that have a meaning here. `jwk`, `jku`, `x5u` and `x5c` are never looked at: a token does not
+/// choose the key that verifies it (RFC 8725 §3.10).
+#[derive(Debug)]
+pub(crate) struct Header {
+    pub(crate) alg: String,
+    pub(crate) typ: Option<String>,
+    pub(crate) kid: Option<String>,
+}
+
+impl<'a> Jws<'a> {
+    pub(crate) fn parse(token: &'a str) -> Result<Self, Rejection> {
+        if token.len() > MAX_TOKEN {
+            return Err(malformed("longer than 64 KiB"));
+        }
+        let mut segments = token.split('.');
+        let (Some(header), Some(payload), Some(signature), None) =
+            (segments.next(), segments.next(), segments.next(), segments.next())
+        else {
+            return Err(malformed("not three segments"));
+        };
+        if header.len() > MAX_HEADER || signature.len() > MAX_SIGNATURE {
+            return Err(malformed("its header or signature is too long"));
+        }
+        let signed = token.get(..header.len() + 1 + payload.len()).unwrap_or_default();
+        Ok(Self {
+            header: Header::parse(&decode(header)?)?,
+            signed,
+            signature: decode(signature)?,
+            payload,
+        })
+    }
+
+    /// The payload's bytes. Decode them once the signature is verified.
+    pub(crate) fn payload(&self) -> Result<Vec<u8>, Rejection> {
+        decode(self.payload)
+    }
+}
+
+impl Header {
+    fn parse(json: &[u8]) -> Result<Self, Rejection> {
+        let header = Object::parse(json).map_err(|_| malformed("its header is not one JSON object"))?;
+        // RFC 7515 §4.1.11: extensions that are not understood make a token invalid, and none is understood here.
+        // RFC 7797 §6 and RFC 7516 §4.1.3 come with `crit` or `enc`; one without it is not a token of ours either.
+        if let Some(member) = ["crit", "b64", "zip", "enc"]
+            .into_iter()
+            .find(|member| header.has(member))
+        {
+            return Err(malformed(match member {
+                "crit" => "its header has `crit`",
+                "b64" => "its header has `b64`",
+                "zip" => "its header has `zip`",
+                _ => "it is encrypted",
+            }));
+        }
+        let text = |member: &str| -> Result<Option<String>, Rejection> {
+            let Some(value) = header.get(member) else {
+                return Ok(None);
+            };
+            match serde_json::from_str(value.get()) {
+                Ok(text) => Ok(Some(text)),
+                Err(_) => Err(malformed("a member of its header is not a string")),
+            }
+        };
+        Ok(Self {
+            alg: text("alg")?.ok_or_else(|| malformed("its header has no `alg`"))?,
+            typ: text("typ")?,
+            kid: text("kid")?,
+        })
+    }
+
+    pub(crate) fn refused_algorithm(&self) -> Rejection {
+        Rejection::invalid_token(
+            Reason::Algorithm,
+            format!("the algorithm {} is not accepted", shown(&self.alg)),
+        )
+    }
+}
+
+/// Refuses padding, white space, other alphabets, and bits that no byte stands for.
+fn decode(segment: &str) -> Result<Vec<u8>, Rejection> {
+    URL_SAFE_NO_PAD
+        .decode(segment)
+        .map_err(|_| malformed("a segment is not canonical base64url"))
+}
+
+fn malformed(problem: &'static str) -> Rejection {
+    Rejection::invalid_token(Reason::Format, format!("not a signed JWT in compact form: {problem}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn segment(json: &str) -> String {
+        URL_SAFE_NO_PAD.encode(json)
+    }
+
+    fn is_readable(header: &str) -> bool {
+        Jws::parse(&format!("{}.e30.AAAA", segment(header))).is_ok()
+    }
+
+    #[test]
+    fn three_canonical_segments_are_read() {
+        let token = format!(
+            "{}.e30.AAAA",
+            segment(r#"{"alg":"ES256","typ":"at+jwt","kid":"1","x5c":["…"]}"#)
+        );
+        let jws = Jws::parse(&token).unwrap();
+        assert_eq!(
+            (
+                jws.header.alg.as_str(),
+                jws.header.typ.as_deref(),
+                jws.header.kid.as_deref()
+            ),
+            ("ES256", Some("at+jwt"), Some("1"))
+        );
+        assert_eq!(jws.signed, token.strip_suffix(".AAAA").unwrap());
+        assert_eq!(jws.payload().unwrap(), b"{}");
+    }
+
+    #[test]
+    fn another_number_of_segments_is_refused() {
+        let h = segment(r#"{"alg":"ES256"}"#);
+        for token in [
+            "",
+            ".",
+            "..",
+            &h,
+            &format!("{h}.e30"),
+            &format!("{h}.e30.A.A"),
+            &format!("{h}.e.e.e.e"),
+            "not.a.jwt",
+        ] {
+            assert!(Jws::parse(token).is_err(), "{token}");
+        }
+    }
+
+    #[test]
+    fn a_segment_that_is_not_canonical_base64url_is_refused() {
+        let h = segment(r#"{"alg":"ES256"}"#);
+        // `AB` and `AA` both decode to one zero byte in a lenient decoder.
+        for signature in ["AAAA=", "AA==", "AB", "A", "A A", "AAA+", "AAA/", "AA\n", "é"] {
+            assert!(Jws::parse(&format!("{h}.e30.{signature}")).is_err(), "{signature}");
+        }
+        assert!(Jws::parse(&format!("{h}.e30.AA")).is_ok());
+    }
+
+    #[test]
+    fn extensions_compression_and_encryption_are_refused() {
+        for member in [
+            r#""crit":["exp"]"#,
+            r#""crit":[]"#,
+            r#""crit":null"#,
+            r#""b64":false"#,
+            r#""b64":true"#,
+            r#""zip":"DEF""#,
+            r#""enc":"A128GCM""#,
+        ] {
+            assert!(!is_readable(&format!(r#"{{"alg":"ES256",{member}}}"#)), "{member}");
+        }
+    }
+
+    #[test]
+    fn a_header_that_is_not_one_plain_object_is_refused() {
+        for header in [
+            "[]",
+            "null",
+            "",
+            "{}",
+            r#"{"alg":1}"#,
+            r#"{"alg":"ES256","alg":"ES256"}"#,
+            r#"{"alg":"ES256","kid":1}"#,
+            r#"{"alg":"ES256","typ":null}"#,
+            r#"{"alg":"ES256"}{}"#,
+        ] {
+            assert!(!is_readable(header), "{header}");
+        }
+    }
+
+    #[test]
+    fn long_headers_and_signatures_are_refused() {
+        assert!(!is_readable(&format!(
+            r#"{{"alg":"ES256","x":"{}"}}"#,
+            "x".repeat(MAX_HEADER)
+        )));
+        let h = segment(r#"{"alg":"ES256"}"#);
+        assert!(Jws::parse(&format!("{h}.e30.{}", "A".repeat(MAX_SIGNATURE + 4))).is_err());
+        assert!(Jws::parse(&format!("{h}.{}.AAAA", "A".repeat(MAX_TOKEN))).is_err());
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_panics_and_what_is_read_has_one_spelling(token in "[A-Za-z0-9_\\-.=+ {}\"]{0,80}|(eyJhbGciOiJFUzI1NiJ9\\.[A-Za-z0-9_-]{0,9}\\.[A-Za-z0-9_-]{0,9})") {
+            if let Ok(jws) = Jws::parse(&token) {
+                let signature = URL_SAFE_NO_PAD.encode(&jws.signature);
+                prop_assert_eq!(format!("{}.{signature}", jws.signed), token.clone());
+                if let Ok(payload) = jws.payload() {
+                    let payload = format!(".{}", URL_SAFE_NO_PAD.encode(payload));
+                    prop_assert!(jws.signed.ends_with(&payload));
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,357 @@
+//! The rules of RFC 9068, and the named ways to relax them.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use super::{algorithm::Algorithm, jws::Header};
+use crate::{
+    audience::Audience,
+    claims::{ClaimNames, Claims, matches_any},
+    error::{SetupError, shown},
+    json::Object,
+    rejection::{Reason, Rejection},
+    token::CurrentToken,
+};
+
+/// Types of JWTs that are something else than access tokens, whatever an issuer's access tokens are called.
+const NEVER_ACCESS_TOKENS: [&str; 15] = [
+    "logout+jwt",
+    "secevent+jwt",
+    "dpop+jwt",
+    "statuslist+jwt",
+    "token-introspection+jwt",
+    "id_token+jwt",
+    "oauth-authz-req+jwt",
+    "oauth-id-jag+jwt",
+    "client-authentication+jwt",
+    "entity-statement+jwt",
+    "trust-mark+jwt",
+    "kb+jwt",
+    "vc+jwt",
+    "dc+sd-jwt",
+    "rt+jwt",
+];
+
+/// Claims by which ID tokens and logout tokens give themselves away (OpenID Connect Core 1.0 §2, §3.3.2.11; Back-Channel
+/// Logout 1.0 §2.4).
+pub(crate) const FOREIGN_CLAIMS: [&str; 4] = ["nonce", "at_hash", "c_hash", "events"];
+
+/// What tells an issuer's access tokens from its other JWTs, where the header's `typ` does not.
+///
+/// Given together with the types that are accepted instead of `at+jwt`, so that no ID token slips through.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AccessTokenMark(Mark);
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Mark {
+    Value { claim: String, accepted: Vec<String> },
+    Presence(Vec<String>),
+}
+
+impl AccessTokenMark {
+    /// Access tokens have this claim with one of these values, and no other JWT of the issuer has: `token_use` =
+    /// `access` at Cognito, `typ` = `Bearer` in the payload at Keycloak.
+    pub fn claim<I>(claim: impl Into<String>, accepted: I) -> Self
+    where
+        I: IntoIterator,
+        I::Item: Into<String>,
+    {
+        Self(Mark::Value {
+            claim: claim.into(),
+            accepted: accepted.into_iter().map(Into::into).collect(),
+        })
+    }
+
+    /// Access tokens have at least one of these claims, and no other JWT of the issuer has any: `scp` and `roles` at
+    /// Entra ID, `scp` at Okta.
+    pub fn any_claim_of<I>(claims: I) -> Self
+    where
+        I: IntoIterator,
+        I::Item: Into<String>,
+    {
+        Self(Mark::Presence(claims.into_iter().map(Into::into).collect()))
+    }
+
+    fn check(&self) -> Result<(), SetupError> {
+        let names: &[String] = match &self.0 {
+            Mark::Value { claim, accepted } if accepted.is_empty() => {
+                return Err(SetupError::new(
+                    "accept_types",
+                    format_args!("expected values that {} may have, got none", shown(claim)),
+                ));
+            }
+            Mark::Value { claim, .. } => std::slice::from_ref(claim),
+            Mark::Presence(claims) => claims,
+        };
+        // Every JWT of an issuer has these, so they tell nothing apart.
+        const EVERYWHERE: [&str; 7] = ["iss", "aud", "exp", "iat", "nbf", "sub", "jti"];
+        if names.is_empty()
+            || names
+                .iter()
+                .any(|name| name.is_empty() || EVERYWHERE.contains(&name.as_str()))
+        {
+            return Err(SetupError::new(
+                "accept_types",
+                format_args!("expected a claim that only access tokens have, got {names:?}"),
+            ));
+        }
+        Ok(())
+    }
+
+    fn is_on(&self, claims: &Object<'_>) -> bool {
+        match &self.0 {
+            Mark::Value { claim, accepted } => claims.get(claim).is_some_and(|value| matches_any(value, accepted)),
+            Mark::Presence(names) => names.iter().any(|name| claims.has(name)),
+        }
+    }
+}
+
+/// A claim of RFC 9068 §2.2 that some issuers leave out. `iss`, `exp` and `aud` are not among them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum OptionalClaim {
+    /// `sub`. Without it a token stands for nobody in particular.
+    Subject,
+    /// `client_id`. Without it nothing can be revoked by client, and a client's token looks like a user's.
+    ClientId,
+    /// `iat`. Without it nothing can be revoked by the time of issue.
+    IssuedAt,
+    /// `jti`. Without it a single token cannot be revoked by its identifier.
+    JwtId,
+}
+
+/// What makes a JWT an access token for this resource server.
+#[derive(Clone, Debug)]
+pub(crate) struct Rules {
+    pub(crate) issuer: String,
+    pub(crate) audience: Audience,
+    pub(crate) algorithms: Vec<Algorithm>,
+    pub(crate) leeway: Duration,
+    pub(crate) names: ClaimNames,
+    /// Beside `at+jwt`; the empty string stands for no `typ`.
+    types: Vec<(String, AccessTokenMark)>,
+    pub(crate) optional: Vec<OptionalClaim>,
+    pub(crate) expected: Vec<(String, Vec<String>)>,
+    pub(crate) may_carry: Vec<String>,
+}
+
+/// The longest leeway: RFC 9068 §4 knows "usually no more than a few minutes".
+const MAX_LEEWAY: Duration = Duration::from_secs(300);
+
+/// Checks a leeway that was configured.
+pub(crate) fn checked_leeway(leeway: Duration) -> Result<Duration, SetupError> {
+    if leeway > MAX_LEEWAY {
+        return Err(SetupError::new(
+            "leeway",
+            format_args!("expected at most {MAX_LEEWAY:?}, by which an expired token lives on, got {leeway:?}"),
+        ));
+    }
+    Ok(leeway)
+}
+
+impl Rules {
+    pub(crate) fn new(issuer: &str, audience: Audience) -> Result<Self, SetupError> {
+        if issuer.is_empty() {
+            return Err(SetupError::new(
+                "issuer",
+                "expected the `iss` of the issuer's tokens, got an empty string",
+            ));
+        }
+        Ok(Self {
+            issuer: issuer.to_owned(),
+            audience: audience.checked()?,
+            algorithms: Algorithm::ALL.to_vec(),
+            leeway: Duration::from_secs(10),
+            names: ClaimNames::default(),
+            types: Vec::new(),
+            optional: Vec::new(),
+            expected: Vec::new(),
+            may_carry: Vec::new(),
+        })
+    }
+
+    pub(crate) fn accept_types<I>(&mut self, types: I, mark: &AccessTokenMark) -> Result<(), SetupError>
+    where
+        I: IntoIterator,
+        I::Item: AsRef<str>,
+    {
+        mark.check()?;
+        for typ in types {
+            let typ = media_type(typ.as_ref());
+            if NEVER_ACCESS_TOKENS.contains(&typ.as_str()) {
+                return Err(SetupError::new(
+                    "accept_types",
+                    format_args!("{} is the type of another kind of JWT and never accepted", shown(&typ)),
+                ));
+            }
+            self.types.push((typ, mark.clone()));
+        }
+        Ok(())
+    }
+
+    /// What can be said before the signature is verified: the algorithm and the type are acceptable ones.
+    pub(crate) fn judge_header(&self, header: &Header) -> Result<(), Rejection> {
+        let typ = header.typ.as_deref().map(media_type).unwrap_or_default();
+        if typ == "at+jwt" || self.types.iter().any(|(accepted, _)| *accepted == typ) {
+            return Ok(());
+        }
+        Err(Rejection::invalid_token(
+            Reason::Type,
+            format!(
+                "expected `typ` at+jwt or another that was accepted, got {}",
+                shown(&typ)
+            ),
+        ))
+    }
+
+    /// Everything about the claims but time, which the protector judges on every request.
+    pub(crate) fn judge_claims(&self, header: &Header, payload: Vec<u8>) -> Result<CurrentToken, Rejection> {
+        let object = Object::parse(&payload)
+            .map_err(|error| Rejection::invalid_token(Reason::Format, format!("its payload is {error}")))?;
+        let claims = Claims::read(&object, &self.names)
+            .map_err(|error| Rejection::invalid_token(Reason::Claim, error.to_string()))?;
+        // RFC 9068 §4: the issuer "MUST exactly match the value of the 'iss' claim".
+        if claims.issuer.as_ref() != Some(&self.issuer) {
+            return Err(Rejection::invalid_token(
+                Reason::Issuer,
+                format!(
+                    "expected `iss` {}, got {}",
+                    shown(&self.issuer),
+                    shown(claims.issuer.as_deref().unwrap_or_default())
+                ),
+            ));
+        }
+        if !self.audience.accepts(&claims.audience) {
+            return Err(Rejection::invalid_token(
+                Reason::Audience,
+                format!(
+                    "expected the audience {:?}, got {}",
+                    self.audience,
+                    shown(&claims.audience.join(" "))
+                ),
+            ));
+        }
+        self.judge_kind(header, &object)?;
+        self.judge_presence(&claims)?;
+        for (name, accepted) in &self.expected {
+            if !object.get(name).is_some_and(|value| matches_any(value, accepted)) {
+                return Err(Rejection::invalid_token(
+                    Reason::Claim,
+                    format!("expected the claim {} to be one of {accepted:?}", shown(name)),
+                ));
+            }
+        }
+        Ok(CurrentToken::new(claims, Bytes::from(payload)).with_leeway(self.leeway))
+    }
+
+    /// Where the type does not say that this is an access token, a mark has to, and nothing may speak against it.
+    fn judge_kind(&self, header: &Header, claims: &Object<'_>) -> Result<(), Rejection> {
+        let typ = header.typ.as_deref().map(media_type).unwrap_or_default();
+        if typ == "at+jwt" {
+            return Ok(());
+        }
+        let mut marks = self.types.iter().filter(|(accepted, _)| *accepted == typ);
+        if !marks.any(|(_, mark)| mark.is_on(claims)) {
+            return Err(Rejection::invalid_token(
+                Reason::Type,
+                "it lacks the mark of the issuer's access tokens",
+            ));
+        }
+        refuse_foreign_claims(claims, &self.may_carry)
+    }
+
+    fn judge_presence(&self, claims: &Claims) -> Result<(), Rejection> {
+        let missing = [
+            ("exp", claims.expires_at.is_none(), None),
+            ("iat", claims.issued_at.is_none(), Some(OptionalClaim::IssuedAt)),
+            ("sub", claims.subject.is_none(), Some(OptionalClaim::Subject)),
+            ("client_id", claims.client_id.is_none(), Some(OptionalClaim::ClientId)),
+            ("jti", claims.jwt_id.is_none(), Some(OptionalClaim::JwtId)),
+        ];
+        for (name, is_missing, optional) in missing {
+            if is_missing && !optional.is_some_and(|claim| self.optional.contains(&claim)) {
+                return Err(Rejection::invalid_token(
+                    Reason::Claim,
+                    format!("the claim `{name}` is missing"),
+                ));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Refuses what has a claim of an ID token or a logout token, but for those the issuer puts into access tokens, too.
+pub(crate) fn refuse_foreign_claims(claims: &Object<'_>, may_carry: &[String]) -> Result<(), Rejection> {
+    let is_foreign = |name: &&str| claims.has(name) && !may_carry.iter().any(|known| known == name);
+    match FOREIGN_CLAIMS.iter().find(|name| is_foreign(name)) {
+        Some(name) => Err(Rejection::invalid_token(
+            Reason::Type,
+            format!("`{name}` is a claim of ID tokens or logout tokens"),
+        )),
+        None => Ok(()),
+    }
+}
+
+/// Checks the name of a claim that access tokens may carry nevertheless.
+pub(crate) fn checked_foreign_claim(claim: String) -> Result<String, SetupError> {
+    if FOREIGN_CLAIMS.contains(&claim.as_str()) {
+        return Ok(claim);
+    }
+    Err(SetupError::new(
+        "access_tokens_may_carry",
+        format_args!(
+            "expected one of {FOREIGN_CLAIMS:?}, got {}; other claims are not refused",
+            shown(&claim)
+        ),
+    ))
+}
+
+/// A media type without regard to case, `application/` left out where nothing else is a slash (RFC 7515 §4.1.9).
+fn media_type(typ: &str) -> String {
+    let typ = typ.to_ascii_lowercase();
+    match typ.strip_prefix("application/") {
+        Some(rest) if !rest.contains('/') => rest.to_owned(),
+        _ => typ,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn media_types_are_compared_without_case_and_application() {
+        for same in ["at+jwt", "AT+JWT", "application/at+jwt", "Application/At+Jwt"] {
+            assert_eq!(media_type(same), "at+jwt");
+        }
+        assert_ne!(media_type("application/x/at+jwt"), "at+jwt");
+        assert_ne!(media_type("text/at+jwt"), "at+jwt");
+    }
+
+    #[test]
+    fn a_mark_that_every_jwt_has_is_refused_when_a_validator_is_built() {
+        let mut rules = Rules::new("https://a", Audience::from("x")).unwrap();
+        for mark in [
+            AccessTokenMark::any_claim_of(["sub"]),
+            AccessTokenMark::any_claim_of([""; 0]),
+            AccessTokenMark::claim("token_use", [""; 0]),
+            AccessTokenMark::claim("aud", ["x"]),
+        ] {
+            assert!(rules.accept_types(["JWT"], &mark).is_err(), "{mark:?}");
+        }
+    }
+
+    #[test]
+    fn types_of_other_jwts_cannot_be_accepted() {
+        let mark = AccessTokenMark::claim("token_use", ["access"]);
+        for typ in NEVER_ACCESS_TOKENS {
+            let mut rules = Rules::new("https://a", Audience::from("x")).unwrap();
+            assert!(rules.accept_types([typ.to_uppercase()], &mark).is_err(), "{typ}");
+            assert!(
+                rules.accept_types([format!("application/{typ}")], &mark).is_err(),
+                "{typ}"
+            );
+        }
+    }
+}
