@@ -1,0 +1,18 @@
+//! What the layer does as a whole, seen from outside.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    missing_docs,
+    unreachable_pub,
+    reason = "tests"
+)]
+
+mod guards;
+mod header;
+mod optional;
+mod refusals;
+mod support;
+mod tower_contract;

@@ -1,0 +1,162 @@
+//! A service to protect, tokens for it, and a way to ask it.
+
+use std::{
+    collections::HashMap,
+    convert::Infallible,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
+
+use bytes::Bytes;
+use http::{Request, Response, StatusCode, header};
+use http_body::Body;
+use http_body_util::{BodyExt as _, Full};
+use resource_protector::{CurrentToken, Presented, Reason, Rejection, ResourceProtectorLayer, TokenValidator};
+use serde_json::{Value, json};
+use tower::{Layer, Service, ServiceExt as _};
+
+/// A validator that knows a few tokens by heart, and counts how often it is asked.
+#[derive(Clone, Default)]
+pub struct Known {
+    tokens: Arc<HashMap<&'static str, Value>>,
+    asked: Arc<AtomicUsize>,
+}
+
+impl Known {
+    /// `a1` has the scope `profile`, `both` also `email`, `noscope` none; `exp` is expired; `bound` has a `cnf`.
+    pub fn new() -> Self {
+        let token =
+            |scope: &str| json!({ "iss": "https://auth.test", "sub": "alice", "client_id": "app", "scope": scope });
+        let mut expired = token("profile");
+        expired["exp"] = json!(1);
+        let mut bound = token("profile");
+        bound["cnf"] = json!({ "jkt": "x" });
+        Self {
+            tokens: Arc::new(HashMap::from([
+                ("a1", token("profile")),
+                ("both", token("profile email")),
+                ("noscope", token("")),
+                ("case", token("Profile")),
+                ("longer", token("profile:read")),
+                ("exp", expired),
+                ("bound", bound),
+            ])),
+            asked: Arc::default(),
+        }
+    }
+
+    pub fn asked(&self) -> usize {
+        self.asked.load(Ordering::SeqCst)
+    }
+}
+
+impl TokenValidator for Known {
+    async fn validate(&self, presented: &Presented<'_>) -> Result<CurrentToken, Rejection> {
+        self.asked.fetch_add(1, Ordering::SeqCst);
+        match presented.token() {
+            "down" => Err(Rejection::unavailable("the authorization server is down")),
+            "broken" => Err(Rejection::misconfigured("the authorization server refuses us")),
+            token => match self.tokens.get(token) {
+                Some(claims) => CurrentToken::vouch_for(claims),
+                None => Err(Rejection::invalid_token(Reason::Inactive, "nobody knows this token")),
+            },
+        }
+    }
+}
+
+pub type Reply = Response<Bytes>;
+
+/// Asks a service one thing.
+pub async fn ask<S, B, E>(service: S, request: Request<Full<Bytes>>) -> Reply
+where
+    S: Service<Request<Full<Bytes>>, Response = Response<B>, Error = E>,
+    B: Body<Data = Bytes>,
+    B::Error: std::fmt::Debug,
+    E: std::fmt::Debug,
+{
+    let (parts, body) = service.oneshot(request).await.unwrap().into_parts();
+    Response::from_parts(parts, body.collect().await.unwrap().to_bytes())
+}
+
+/// A request with these `Authorization` fields.
+pub fn request(authorization: &[&str]) -> Request<Full<Bytes>> {
+    let mut request = Request::builder().uri("/me");
+    for value in authorization {
+        request = request.header(header::AUTHORIZATION, *value);
+    }
+    request.body(Full::default()).unwrap()
+}
+
+/// A gRPC call with this token.
+pub fn grpc(token: Option<&str>) -> Request<Full<Bytes>> {
+    let mut request = match token {
+        Some(token) => request(&[&format!("Bearer {token}")]),
+        None => request(&[]),
+    };
+    *request.method_mut() = http::Method::POST;
+    *request.version_mut() = http::Version::HTTP_2;
+    request
+        .headers_mut()
+        .insert(header::CONTENT_TYPE, "application/grpc+proto".parse().unwrap());
+    request
+}
+
+/// The protected service: answers with the subject of the token, or `anonymous`.
+pub async fn hello(request: Request<Full<Bytes>>) -> Result<Response<Full<Bytes>>, Infallible> {
+    let subject = match request.extensions().get::<CurrentToken>() {
+        Some(token) => token.subject().unwrap_or("nobody").to_owned(),
+        None => "anonymous".to_owned(),
+    };
+    Ok(Response::new(Full::from(subject)))
+}
+
+/// Asks `hello` behind this layer.
+pub async fn ask_behind(layer: &ResourceProtectorLayer, request: Request<Full<Bytes>>) -> Reply {
+    ask(layer.layer(tower::service_fn(hello)), request).await
+}
+
+/// A protector with the realm `api`.
+pub fn protector() -> ResourceProtectorLayer {
+    ResourceProtectorLayer::new(Known::new()).realm("api")
+}
+
+pub fn challenge(reply: &Reply) -> &str {
+    let mut challenges = reply.headers().get_all(header::WWW_AUTHENTICATE).iter();
+    let challenge = challenges.next().expect("a challenge");
+    assert!(challenges.next().is_none(), "one challenge");
+    challenge.to_str().unwrap()
+}
+
+/// The refusal's row of the table: status, error in header and body, scopes; and what every refusal has.
+#[track_caller]
+pub fn assert_refused(reply: &Reply, status: u16, error: Option<&str>) {
+    assert_eq!(reply.status(), StatusCode::from_u16(status).unwrap());
+    assert_eq!(reply.headers()[header::CACHE_CONTROL], "no-store");
+    match status {
+        400 | 401 | 403 => {
+            let challenge = challenge(reply);
+            assert!(challenge.starts_with("Bearer "), "{challenge}");
+            match error {
+                Some(error) => assert!(
+                    challenge.contains(&format!(r#"error="{error}", error_description=""#)),
+                    "{challenge}"
+                ),
+                None => assert!(!challenge.contains("error"), "{challenge}"),
+            }
+        }
+        _ => assert!(!reply.headers().contains_key(header::WWW_AUTHENTICATE)),
+    }
+    assert_eq!(reply.headers().contains_key(header::RETRY_AFTER), status == 503);
+    match error {
+        None => assert!(reply.body().is_empty()),
+        Some(error) => {
+            assert_eq!(reply.headers()[header::CONTENT_TYPE], "application/json");
+            let body: Value = serde_json::from_slice(reply.body()).unwrap();
+            assert_eq!(body["error"], error);
+            assert!(body["error_description"].as_str().is_some_and(|text| !text.is_empty()));
+            assert_eq!(body.as_object().unwrap().len(), 2);
+        }
+    }
+}

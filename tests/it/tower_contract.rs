@@ -1,0 +1,183 @@
+//! The tower contract: only a service that was polled ready is called, and waiting holds no capacity.
+
+use std::{
+    convert::Infallible,
+    rc::Rc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
+    task::{Context, Poll},
+};
+
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body_util::Full;
+use resource_protector::{CurrentToken, Presented, Rejection, ResourceProtectorLayer, TokenValidator, require_token};
+use tokio::sync::Semaphore;
+use tower::{Layer as _, Service, ServiceBuilder, ServiceExt as _};
+
+use crate::support::{Known, ask, hello, request};
+
+/// Answers `known` at once, and everything else when the gate opens.
+#[derive(Clone)]
+struct Gated(Arc<Semaphore>);
+
+impl TokenValidator for Gated {
+    async fn validate(&self, _: &Presented<'_>) -> Result<CurrentToken, Rejection> {
+        let _open = self.0.acquire().await;
+        CurrentToken::vouch_for(&serde_json::json!({ "sub": "slow" }))
+    }
+
+    fn validate_now(&self, presented: &Presented<'_>) -> Option<Result<CurrentToken, Rejection>> {
+        (presented.token() == "known").then(|| CurrentToken::vouch_for(&serde_json::json!({ "sub": "known" })))
+    }
+}
+
+/// Panics when it is called without having been polled ready.
+struct Strict {
+    ready: bool,
+    calls: Arc<AtomicUsize>,
+}
+
+impl Clone for Strict {
+    fn clone(&self) -> Self {
+        Self {
+            ready: false,
+            calls: self.calls.clone(),
+        }
+    }
+}
+
+impl Service<Request<Full<Bytes>>> for Strict {
+    type Response = Response<Full<Bytes>>;
+    type Error = Infallible;
+    type Future = std::future::Ready<Result<Self::Response, Infallible>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        self.ready = true;
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, _: Request<Full<Bytes>>) -> Self::Future {
+        assert!(
+            std::mem::replace(&mut self.ready, false),
+            "called without having been polled ready"
+        );
+        self.calls.fetch_add(1, Ordering::SeqCst);
+        std::future::ready(Ok(Response::default()))
+    }
+}
+
+#[tokio::test]
+async fn only_a_service_that_was_polled_ready_is_called() {
+    let calls = Arc::new(AtomicUsize::new(0));
+    let gate = Arc::new(Semaphore::new(1));
+    let mut service = ServiceBuilder::new()
+        .layer(ResourceProtectorLayer::new(Gated(gate)))
+        .layer(require_token())
+        .service(Strict {
+            ready: false,
+            calls: calls.clone(),
+        });
+    for token in ["known", "slow", "known", "slow"] {
+        let ready = service.ready().await.unwrap();
+        let response = ready.call(request(&[&format!("Bearer {token}")])).await.unwrap();
+        assert_eq!(response.status(), 200);
+    }
+    assert_eq!(calls.load(Ordering::SeqCst), 4);
+}
+
+#[tokio::test]
+async fn a_slow_authorization_server_holds_no_capacity_of_the_service() {
+    let gate = Arc::new(Semaphore::new(0));
+    let mut service = ServiceBuilder::new()
+        .layer(ResourceProtectorLayer::new(Gated(gate.clone())))
+        .concurrency_limit(1)
+        .service_fn(hello);
+    let slow = service.ready().await.unwrap().call(request(&["Bearer slow"]));
+    let slow = tokio::spawn(slow);
+    for _ in 0..3 {
+        let known = service
+            .ready()
+            .await
+            .unwrap()
+            .call(request(&["Bearer known"]))
+            .await
+            .unwrap();
+        assert_eq!(known.status(), 200);
+    }
+    gate.add_permits(1);
+    assert_eq!(slow.await.unwrap().unwrap().status(), 200);
+}
+
+#[tokio::test]
+async fn a_request_that_goes_away_while_it_waits_gives_everything_back() {
+    let gate = Arc::new(Semaphore::new(0));
+    let mut service = ServiceBuilder::new()
+        .layer(ResourceProtectorLayer::new(Gated(gate)))
+        .concurrency_limit(1)
+        .service_fn(hello);
+    let slow = tokio::spawn(service.ready().await.unwrap().call(request(&["Bearer slow"])));
+    tokio::task::yield_now().await;
+    slow.abort();
+    assert!(slow.await.unwrap_err().is_cancelled());
+    let known = service
+        .ready()
+        .await
+        .unwrap()
+        .call(request(&["Bearer known"]))
+        .await
+        .unwrap();
+    assert_eq!(known.status(), 200);
+}
+
+#[tokio::test]
+async fn an_error_of_the_service_while_it_gets_ready_is_passed_on() {
+    #[derive(Clone)]
+    struct Fails(Arc<AtomicBool>);
+    impl Service<Request<Full<Bytes>>> for Fails {
+        type Response = Response<Full<Bytes>>;
+        type Error = &'static str;
+        type Future = std::future::Ready<Result<Self::Response, &'static str>>;
+        fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), &'static str>> {
+            if self.0.swap(true, Ordering::SeqCst) {
+                Poll::Ready(Err("closed"))
+            } else {
+                Poll::Ready(Ok(()))
+            }
+        }
+        fn call(&mut self, _: Request<Full<Bytes>>) -> Self::Future {
+            std::future::ready(Ok(Response::default()))
+        }
+    }
+    let gate = Arc::new(Semaphore::new(1));
+    let mut service = ResourceProtectorLayer::new(Gated(gate)).layer(Fails(Arc::default()));
+    let answer = service.ready().await.unwrap().call(request(&["Bearer slow"])).await;
+    assert_eq!(answer.err(), Some("closed"));
+}
+
+#[tokio::test]
+async fn a_body_need_not_be_send() {
+    let handler = |_: Request<Rc<str>>| async { Ok::<_, Infallible>(Response::new(Full::<Bytes>::from("ok"))) };
+    let service = ServiceBuilder::new()
+        .layer(ResourceProtectorLayer::new(Known::new()))
+        .layer(require_token())
+        .service_fn(handler);
+    let (parts, _) = request(&["Bearer a1"]).into_parts();
+    let response = service
+        .oneshot(Request::from_parts(parts, Rc::from("body")))
+        .await
+        .unwrap();
+    assert_eq!(response.status(), 200);
+}
+
+#[tokio::test]
+async fn the_authorization_field_is_marked_sensitive() {
+    let handler = |request: Request<Full<Bytes>>| async move {
+        assert!(request.headers()[http::header::AUTHORIZATION].is_sensitive());
+        hello(request).await
+    };
+    let service = ResourceProtectorLayer::new(Known::new()).layer(tower::service_fn(handler));
+    assert_eq!(ask(service, request(&["Bearer a1"])).await.status(), 200);
+}
