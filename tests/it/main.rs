@@ -10,9 +10,12 @@
     reason = "tests"
 )]
 
+mod axum;
+mod by_issuer;
 mod guards;
 mod header;
 mod optional;
 mod refusals;
+mod servers;
 mod support;
 mod tower_contract;
