@@ -1,7 +1,82 @@
-//! wip
+//! The OAuth 2.0 resource server for tower: one layer that decides, for every request, whether the access token it
+//! carries may enter, and hands the handler a [`CurrentToken`].
+//!
+//! ```
+//! use axum::{Router, routing::get};
+//! use resource_protector::{CurrentToken, JwtValidator, ResourceProtectorLayer, require_scope};
+//!
+//! async fn me(token: CurrentToken) -> String {
+//!     format!("hello {}", token.subject().unwrap_or("nobody"))
+//! }
+//!
+//! # fn main() -> Result<(), resource_protector::SetupError> {
+//! // issuer, audience; no I/O yet
+//! let tokens = JwtValidator::discover("https://auth.example.com", "https://api.example.com")?;
+//! let app: Router = Router::new()
+//!     .route("/me", get(me).layer(require_scope("profile")))
+//!     .layer(ResourceProtectorLayer::new(tokens));
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! It does not log anybody in, issue tokens, or keep sessions: that is the authorization server's part. TLS ends before
+//! it, in the server or in a proxy; a bearer token that travels in clear belongs to whoever sees it (RFC 6750 §5.3).
+//!
+//! # Which validator
+//!
+//! | your tokens | use |
+//! |---|---|
+//! | are JWTs | [`JwtValidator`]: verified here, with the issuer's keys |
+//! | are opaque, or must be refused as soon as they are revoked | [`IntrospectionValidator`]: the authorization server is asked, its answers are remembered |
+//! | are in a table of your own | [`StoreValidator`] over your [`TokenStore`] |
+//! | come from several issuers, or are of several kinds | [`ByIssuer`]: each token goes to exactly one validator |
+//! | are something else | [`TokenValidator`], with a plain `async fn` |
+//!
+//! # Guards
+//!
+//! [`require_scope`], [`require_scopes`], [`require_any_scope`], [`require_token`] and [`require`] make layers for a
+//! route, a router, or a gRPC service; [`require_by_path`] tells gRPC methods apart; [`CurrentToken::require`] checks
+//! inside a handler; [`ResourceProtectorLayer::requiring`] demands something of every request.
+//!
+//! With axum: `Router::layer` covers the routes added before it *and* the fallback, so that a path that does not exist
+//! is 401, too; `Router::route_layer` covers the routes only. A guard belongs inside the protector, which is added after
+//! it. `nest` strips the prefix of the path that [`require_by_path`] sees. A CORS layer belongs outside of the protector,
+//! or else [`allow_cors_preflight`](ResourceProtectorLayer::allow_cors_preflight) has to be switched on.
+//!
+//! # Refusals
+//!
+//! | what happened | [kind](RejectionKind) | HTTP | `WWW-Authenticate` | gRPC |
+//! |---|---|---|---|---|
+//! | no credentials, or another scheme | `NoCredentials` | 401, empty body | `Bearer`, with realm, scope and metadata as configured, no error | UNAUTHENTICATED |
+//! | malformed credentials | `Malformed` | 400 | `error="invalid_request"` | UNAUTHENTICATED |
+//! | expired, revoked, unknown, not for us, not genuine | `InvalidToken` | 401 | `error="invalid_token"` | UNAUTHENTICATED |
+//! | a scope or another right is missing | `InsufficientScope` | 403 | `error="insufficient_scope"`, scope | PERMISSION_DENIED |
+//! | the authorization server did not say | `Unavailable` | 503, `Retry-After` | none | UNAVAILABLE |
+//! | our own fault | `Misconfigured` | 500 | none | INTERNAL |
+//!
+//! Each has `Cache-Control: no-store`, and all but the first the error and a fixed sentence as JSON. Nothing that a client
+//! sent ever reaches a refusal. [`replace_refusals`](ResourceProtectorLayer::replace_refusals) gives them another look.
+//!
+//! # Seeing what happens
+//!
+//! Every decision is one `tracing` event with the target `resource_protector::decision`: admitted requests at `DEBUG`,
+//! refused ones at `INFO`, outages at `WARN`, faults of our own at `ERROR`. Fields, as far as they are known:
+//!
+//! | field | what it says |
+//! |---|---|
+//! | `decision` | `admitted`, `anonymous`, `preflight` or `refused` |
+//! | `status`, `kind`, `reason`, `detail` | of a refusal: HTTP status, [`RejectionKind`], [`Reason`], and a sentence with what was expected and what came |
+//! | `method`, `path` | what was asked for, without the query |
+//! | `issuer`, `client_id`, `token_id` | of the token: `iss`, `client_id`, `jti` |
+//! | `age_seconds` | of an admitted token: how old the authorization server's answer is |
+//!
+//! Neither tokens nor secrets nor subjects are in them. Trouble with keys has the target `resource_protector::keys`,
+//! trouble with introspection `resource_protector::introspection`.
 
-mod audience;
-mod audit;
+#![forbid(unsafe_code)]
+#![warn(missing_docs)]
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
 #[cfg(feature = "axum")]
 mod axum;
 mod challenge;

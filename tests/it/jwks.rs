@@ -1,0 +1,445 @@
+//! Case 116: the keys of a remote issuer, on a moved clock.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{Response, header};
+use resource_protector::{
+    JwtValidator, Reason, Rejection, RejectionKind, ResourceProtectorLayer,
+    testing::{TestClock, TestIssuer},
+};
+use serde_json::json;
+
+use crate::support::{Reply, ask_behind, assert_refused, request};
+
+const API: &str = "https://api.test";
+const JWKS: &str = "/jwks";
+const MINUTE: Duration = Duration::from_secs(60);
+
+struct World {
+    clock: TestClock,
+    issuer: TestIssuer,
+    layer: ResourceProtectorLayer,
+}
+
+impl World {
+    fn new() -> Self {
+        Self::with(|validator| validator)
+    }
+
+    fn with(options: impl FnOnce(JwtValidator) -> JwtValidator) -> Self {
+        let clock = TestClock::new();
+        let issuer = TestIssuer::new("https://auth.test/tenant").with_clock(clock.clone());
+        issuer.set_jwks_cache_control(None);
+        let validator = JwtValidator::discover(issuer.url(), API).unwrap().fetch(issuer.clone());
+        let layer = ResourceProtectorLayer::new(options(validator)).clock(clock.clone());
+        Self { clock, issuer, layer }
+    }
+
+    async fn present(&self, token: &str) -> Reply {
+        ask_behind(&self.layer, request(&[&format!("Bearer {token}")])).await
+    }
+
+    async fn status(&self, token: &str) -> u16 {
+        self.present(token).await.status().as_u16()
+    }
+
+    /// A token that outlives every test.
+    fn token(&self) -> String {
+        self.issuer.access_token(API).lifetime(1000 * MINUTE).mint()
+    }
+
+    /// One that names a key nobody has.
+    fn junk(&self, n: usize) -> String {
+        self.issuer.access_token(API).header("kid", format!("junk-{n}")).mint()
+    }
+
+    fn fetches(&self) -> usize {
+        self.issuer.requests(JWKS)
+    }
+}
+
+#[tokio::test]
+async fn nothing_is_fetched_before_the_first_token() {
+    let world = World::new();
+    assert_eq!(world.fetches(), 0);
+    assert_eq!(world.present("garbage").await.status(), 401);
+    assert_eq!(world.fetches(), 0);
+    assert_eq!(world.status(&world.token()).await, 200);
+    assert_eq!(world.fetches(), 1);
+}
+
+#[tokio::test]
+async fn many_first_requests_make_one_fetch() {
+    let world = World::new();
+    let token = world.token();
+    let mut tasks = Vec::new();
+    for _ in 0..100 {
+        let (layer, token) = (world.layer.clone(), token.clone());
+        tasks.push(tokio::spawn(async move { ask_behind(&layer, request(&[&format!("Bearer {token}")])).await.status() }));
+    }
+    for task in tasks {
+        assert_eq!(task.await.unwrap(), 200);
+    }
+    assert_eq!(world.fetches(), 1);
+}
+
+#[tokio::test]
+async fn a_new_key_is_found_without_a_restart() {
+    let world = World::new();
+    let old = world.token();
+    assert_eq!(world.status(&old).await, 200);
+    world.clock.advance(MINUTE / 2);
+    world.issuer.rotate_key();
+    assert_eq!(world.status(&world.token()).await, 200);
+    assert_eq!(world.status(&old).await, 200);
+    assert_eq!(world.fetches(), 2);
+}
+
+#[tokio::test]
+async fn made_up_keys_cause_one_fetch_in_a_cooldown() {
+    let world = World::new();
+    assert_eq!(world.status(&world.token()).await, 200);
+    for n in 0..50 {
+        assert_eq!(world.status(&world.junk(n)).await, 401);
+    }
+    assert_eq!(world.fetches(), 1);
+    world.clock.advance(Duration::from_secs(30));
+    for n in 0..50 {
+        assert_eq!(world.status(&world.junk(n)).await, 401);
+    }
+    assert_eq!(world.fetches(), 2);
+}
+
+#[tokio::test]
+async fn made_up_keys_delay_a_rotation_by_one_cooldown_at_most() {
+    let world = World::new();
+    assert_eq!(world.status(&world.token()).await, 200);
+    world.clock.advance(Duration::from_secs(30));
+    assert_eq!(world.status(&world.junk(0)).await, 401);
+    world.issuer.rotate_key();
+    let fresh = world.token();
+    for second in 0..30 {
+        assert_eq!(world.status(&world.junk(second)).await, 401);
+        assert_eq!(world.status(&fresh).await, 401, "{second}");
+        world.clock.advance(Duration::from_secs(1));
+    }
+    assert_eq!(world.status(&world.junk(30)).await, 401);
+    assert_eq!(world.status(&fresh).await, 200);
+}
+
+#[tokio::test]
+async fn the_cooldown_counts_attempts_that_failed_or_found_nothing() {
+    for odd in [json!({ "keys": [] }), json!({}), json!("x")] {
+        let world = World::new();
+        assert_eq!(world.status(&world.token()).await, 200);
+        world.clock.advance(Duration::from_secs(30));
+        world.issuer.respond_at(JWKS, json_response(&odd));
+        for n in 0..20 {
+            assert_eq!(world.status(&world.junk(n)).await, 503);
+        }
+        assert_eq!(world.fetches(), 2, "{odd}");
+        assert_eq!(world.status(&world.token()).await, 200);
+    }
+}
+
+fn json_response(body: &serde_json::Value) -> Response<Bytes> {
+    let response = Response::builder().header(header::CONTENT_TYPE, "application/json");
+    response.body(body.to_string().into()).unwrap()
+}
+
+#[tokio::test]
+async fn a_withdrawn_key_stops_working_within_the_refresh_interval() {
+    let world = World::new();
+    let token = world.token();
+    assert_eq!(world.status(&token).await, 200);
+    world.issuer.rotate_key();
+    world.issuer.withdraw_old_keys();
+    world.clock.advance(10 * MINUTE);
+    let reply = world.present(&token).await;
+    assert_refused(&reply, 401, Some("invalid_token"));
+    assert_eq!(reply.extensions().get::<Rejection>().unwrap().reason(), Some(Reason::UnknownKey));
+    assert_eq!(world.status(&world.token()).await, 200);
+}
+
+#[tokio::test]
+async fn a_set_that_will_soon_be_old_is_refreshed_without_waiting() {
+    let world = World::new();
+    let token = world.token();
+    assert_eq!(world.status(&token).await, 200);
+    world.clock.advance(8 * MINUTE);
+    assert_eq!(world.status(&token).await, 200);
+    while world.fetches() < 2 {
+        tokio::task::yield_now().await;
+    }
+    world.issuer.stall();
+    world.clock.advance(9 * MINUTE);
+    assert_eq!(world.status(&token).await, 200);
+}
+
+#[tokio::test]
+async fn max_age_is_honoured_between_one_minute_and_a_day() {
+    for (cache_control, fresh, over) in [
+        ("max-age=120", 119, 120),
+        ("public, max-age=300, must-revalidate", 299, 300),
+        ("max-age=1", 59, 60),
+        ("no-store", 59, 60),
+        ("no-cache, max-age=600", 59, 60),
+        ("max-age=999999999", 86_399, 86_400),
+    ] {
+        let world = World::new();
+        world.issuer.set_jwks_cache_control(Some(cache_control));
+        let token = world.issuer.access_token(API).lifetime(100_000 * MINUTE).mint();
+        assert_eq!(world.status(&token).await, 200);
+        world.issuer.rotate_key();
+        world.issuer.withdraw_old_keys();
+        // No refresh ahead may tell: the issuer hangs until the lifetime is over.
+        world.issuer.stall();
+        world.clock.advance(Duration::from_secs(fresh));
+        assert_eq!(world.status(&token).await, 200, "{cache_control}");
+        let _ = over;
+    }
+}
+
+#[tokio::test]
+async fn an_etag_spares_the_transfer_and_renews_the_set() {
+    let world = World::new();
+    let set = |status: u16, body: String| {
+        Response::builder()
+            .status(status)
+            .header(header::ETAG, "\"v1\"")
+            .header(header::CONTENT_TYPE, "application/json")
+            .body(Bytes::from(body))
+            .unwrap()
+    };
+    world.issuer.respond_at(JWKS, set(200, world.issuer.jwks()));
+    assert_eq!(world.status(&world.token()).await, 200);
+    world.issuer.respond_at(JWKS, set(304, String::new()));
+    for _ in 0..3 {
+        world.clock.advance(10 * MINUTE);
+        assert_eq!(world.status(&world.token()).await, 200);
+        assert_eq!(world.issuer.last_request(JWKS).unwrap().headers()[header::IF_NONE_MATCH], "\"v1\"");
+    }
+    assert_eq!(world.fetches(), 4);
+}
+
+#[tokio::test]
+async fn the_last_good_set_is_used_for_an_hour_while_none_can_be_fetched() {
+    let world = World::new();
+    let token = world.token();
+    assert_eq!(world.status(&token).await, 200);
+    world.issuer.go_down();
+    world.clock.advance(59 * MINUTE);
+    assert_eq!(world.status(&token).await, 200);
+    world.clock.advance(MINUTE);
+    assert_refused(&world.present(&token).await, 503, Some("temporarily_unavailable"));
+    world.issuer.come_back();
+    world.clock.advance(MINUTE);
+    assert_eq!(world.status(&token).await, 200);
+}
+
+#[tokio::test]
+async fn any_failure_keeps_the_last_good_set() {
+    let failures = [
+        Response::builder().status(500).body(Bytes::new()).unwrap(),
+        Response::builder().status(404).body(Bytes::new()).unwrap(),
+        Response::builder().status(302).header(header::LOCATION, "https://evil.test/jwks").body(Bytes::new()).unwrap(),
+        Response::builder().status(429).body(Bytes::new()).unwrap(),
+        Response::new(Bytes::from("<html>")),
+        Response::new(Bytes::from("{\"keys\":[")),
+        Response::new(Bytes::from(vec![b' '; 300 * 1024])),
+        json_response(&json!({ "keys": [] })),
+        json_response(&json!({ "keys": [{ "kty": "oct", "k": "AAAA" }] })),
+    ];
+    for failure in failures {
+        let world = World::new();
+        let token = world.token();
+        assert_eq!(world.status(&token).await, 200);
+        world.issuer.respond_at(JWKS, failure.clone());
+        world.clock.advance(11 * MINUTE);
+        assert_eq!(world.status(&token).await, 200, "{failure:?}");
+        assert_eq!(world.fetches(), 2);
+    }
+}
+
+#[tokio::test]
+async fn a_failed_refresh_is_tried_again_after_the_cooldown_and_not_after_the_whole_interval() {
+    let world = World::new();
+    let token = world.token();
+    assert_eq!(world.status(&token).await, 200);
+    world.issuer.go_down();
+    world.clock.advance(11 * MINUTE);
+    assert_eq!(world.status(&token).await, 200);
+    let failed = world.fetches();
+    assert_eq!(world.status(&token).await, 200);
+    assert_eq!(world.fetches(), failed);
+    world.issuer.come_back();
+    world.issuer.rotate_key();
+    world.issuer.withdraw_old_keys();
+    world.clock.advance(MINUTE / 2);
+    // This one starts the refresh, and does not wait for it.
+    assert_eq!(world.status(&token).await, 200);
+    while world.fetches() == failed {
+        tokio::task::yield_now().await;
+    }
+    tokio::task::yield_now().await;
+    assert_eq!(world.status(&token).await, 401);
+}
+
+#[tokio::test]
+async fn while_no_set_was_ever_fetched_every_token_is_503_and_the_issuer_is_asked_once_a_second() {
+    let world = World::new();
+    world.issuer.go_down();
+    let token = world.token();
+    for _ in 0..20 {
+        assert_refused(&world.present(&token).await, 503, Some("temporarily_unavailable"));
+    }
+    let metadata = "/.well-known/oauth-authorization-server/tenant";
+    assert_eq!(world.issuer.requests(metadata), 1);
+    world.clock.advance(Duration::from_secs(1));
+    assert_eq!(world.status(&token).await, 503);
+    assert_eq!(world.issuer.requests(metadata), 2);
+    world.issuer.come_back();
+    world.clock.advance(Duration::from_secs(1));
+    assert_eq!(world.status(&token).await, 200);
+}
+
+#[tokio::test]
+async fn an_outage_is_no_answer_about_an_unknown_key() {
+    let world = World::new();
+    assert_eq!(world.status(&world.token()).await, 200);
+    world.issuer.go_down();
+    world.clock.advance(MINUTE);
+    world.issuer.rotate_key();
+    let reply = world.present(&world.token()).await;
+    assert_eq!(reply.extensions().get::<Rejection>().unwrap().kind(), RejectionKind::Unavailable);
+}
+
+#[tokio::test]
+async fn a_request_that_goes_away_does_not_take_the_fetch_with_it() {
+    let world = World::new();
+    world.issuer.stall();
+    let token = world.token();
+    let ask = || {
+        let (layer, token) = (world.layer.clone(), token.clone());
+        tokio::spawn(async move { ask_behind(&layer, request(&[&format!("Bearer {token}")])).await.status() })
+    };
+    let first = ask();
+    while world.issuer.requests("/.well-known/oauth-authorization-server/tenant") == 0 {
+        tokio::task::yield_now().await;
+    }
+    let second = ask();
+    tokio::task::yield_now().await;
+    first.abort();
+    world.issuer.come_back();
+    assert_eq!(second.await.unwrap(), 200);
+    assert_eq!(world.fetches(), 1);
+}
+
+#[tokio::test]
+async fn odd_keys_in_the_set_do_not_harm_the_others() {
+    let world = World::new();
+    for odd in [
+        json!({ "kty": "AKP", "alg": "ML-DSA-65", "kid": "pq" }),
+        json!({ "kty": "RSA", "use": "enc", "n": "AQAB", "e": "AQAB" }),
+        json!({ "kty": "RSA", "n": "AQAB", "e": "AQAB" }),
+        json!({ "kty": "oct", "k": "AAAA" }),
+        json!(null),
+        json!("key"),
+        json!({}),
+    ] {
+        world.issuer.publish_jwk(odd);
+    }
+    assert_eq!(world.status(&world.token()).await, 200);
+}
+
+#[tokio::test]
+async fn a_token_without_kid_is_tried_with_the_keys_that_fit() {
+    let world = World::new();
+    world.issuer.rotate_to("EdDSA");
+    world.issuer.rotate_to("ES256");
+    let nameless = world.issuer.access_token(API).without_header("kid").mint();
+    assert_eq!(world.status(&nameless).await, 200);
+    let stranger = world.issuer.access_token(API).without_header("kid").signed_by_a_stranger().mint();
+    assert_eq!(world.status(&stranger).await, 401);
+    assert_eq!(world.fetches(), 1);
+}
+
+#[tokio::test]
+async fn another_key_under_the_same_kid_does_not_verify() {
+    let world = World::new();
+    assert_eq!(world.status(&world.issuer.access_token(API).signed_by_a_stranger().mint()).await, 401);
+}
+
+#[tokio::test]
+async fn metadata_with_another_issuer_are_not_used() {
+    for issuer in ["https://auth.test/tenant/", "https://evil.test", "https://auth.test", ""] {
+        let world = World::new();
+        let lie = json_response(&json!({ "issuer": issuer, "jwks_uri": "https://evil.test/jwks" }));
+        for place in [
+            "/.well-known/oauth-authorization-server/tenant",
+            "/tenant/.well-known/openid-configuration",
+            "/.well-known/openid-configuration/tenant",
+            "/tenant/.well-known/oauth-authorization-server",
+        ] {
+            world.issuer.respond_at(place, lie.clone());
+        }
+        assert_eq!(world.status(&world.token()).await, 503, "{issuer}");
+        assert_eq!(world.fetches(), 0);
+    }
+}
+
+#[tokio::test]
+async fn metadata_are_found_at_the_appended_place_where_the_inserted_one_has_none() {
+    let world = World::new();
+    let none = Response::builder().status(404).body(Bytes::new()).unwrap();
+    world.issuer.respond_at("/.well-known/oauth-authorization-server/tenant", none);
+    assert_eq!(world.status(&world.token()).await, 200);
+    assert_eq!(world.issuer.requests("/tenant/.well-known/openid-configuration"), 1);
+}
+
+#[tokio::test]
+async fn a_key_url_in_metadata_must_be_https() {
+    for jwks_uri in ["http://auth.test/jwks", "file:///etc/passwd", "https://user@auth.test/jwks"] {
+        let world = World::new();
+        let metadata = json!({ "issuer": world.issuer.url(), "jwks_uri": jwks_uri });
+        world.issuer.respond_at("/.well-known/oauth-authorization-server/tenant", json_response(&metadata));
+        assert_eq!(world.status(&world.token()).await, 503, "{jwks_uri}");
+        assert_eq!(world.fetches(), 0);
+    }
+}
+
+#[tokio::test]
+async fn metadata_must_be_json_and_may_have_more_members() {
+    let place = "/.well-known/oauth-authorization-server/tenant";
+    let world = World::new();
+    let metadata = json!({ "issuer": world.issuer.url(), "jwks_uri": "https://auth.test/jwks", "more": { "a": [1] } });
+    world.issuer.respond_at(place, json_response(&metadata));
+    assert_eq!(world.status(&world.token()).await, 200);
+
+    let world = World::new();
+    let mut html = json_response(&metadata);
+    html.headers_mut().insert(header::CONTENT_TYPE, "text/html".parse().unwrap());
+    world.issuer.respond_at(place, html);
+    assert_eq!(world.status(&world.token()).await, 200);
+    assert_eq!(world.issuer.requests("/tenant/.well-known/openid-configuration"), 1);
+}
+
+#[tokio::test]
+async fn the_keys_of_one_issuer_never_verify_for_another() {
+    let (a, b) = (World::new(), World::new());
+    let token_of_b = b.issuer.access_token(API).mint();
+    assert_eq!(b.status(&token_of_b).await, 200);
+    assert_eq!(a.status(&token_of_b).await, 401);
+}
+
+#[test]
+fn intervals_out_of_bounds_are_setup_errors() {
+    let validator = || JwtValidator::discover("https://auth.test", API).unwrap();
+    assert!(validator().refresh_interval(Duration::from_secs(59)).is_err());
+    assert!(validator().refresh_interval(Duration::from_secs(86_401)).is_err());
+    assert!(validator().refetch_cooldown(Duration::ZERO).is_err());
+    assert!(validator().keep_stale_keys(Duration::from_secs(86_401)).is_err());
+    assert!(validator().timeout(Duration::ZERO).is_err());
+    assert!(validator().refresh_interval(MINUTE).is_ok());
+}
