@@ -77,6 +77,8 @@
 #![warn(missing_docs)]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
+mod audience;
+mod audit;
 #[cfg(feature = "axum")]
 mod axum;
 mod challenge;

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use resource_protector::{
-    AccessTokenMark, Algorithm, Audience, HmacAlgorithm, JwtValidator, OptionalClaim, RejectionKind, Reason, Rejection,
+    AccessTokenMark, Algorithm, Audience, HmacAlgorithm, JwtValidator, OptionalClaim, Reason, Rejection, RejectionKind,
     ResourceProtectorLayer, SetupError,
     testing::{Jwt, TestClock, TestIssuer, TokenDraft},
 };
@@ -30,7 +30,11 @@ impl World {
 
     /// A good token; spoil it.
     fn token(&self) -> TokenDraft<Jwt> {
-        self.issuer.access_token(API).subject("alice").client_id("app").scope("profile")
+        self.issuer
+            .access_token(API)
+            .subject("alice")
+            .client_id("app")
+            .scope("profile")
     }
 
     fn strict(&self) -> JwtValidator {
@@ -53,11 +57,18 @@ fn verdict(reply: &Reply) -> Option<Reason> {
     let rejection = reply.extensions().get::<Rejection>();
     match rejection {
         None => {
-            assert_eq!((reply.status().as_u16(), reply.body().as_ref()), (200, b"alice".as_slice()));
+            assert_eq!(
+                (reply.status().as_u16(), reply.body().as_ref()),
+                (200, b"alice".as_slice())
+            );
             None
         }
         Some(rejection) => {
-            assert_eq!((reply.status().as_u16(), rejection.kind()), (401, RejectionKind::InvalidToken), "{rejection:?}");
+            assert_eq!(
+                (reply.status().as_u16(), rejection.kind()),
+                (401, RejectionKind::InvalidToken),
+                "{rejection:?}"
+            );
             rejection.reason()
         }
     }
@@ -71,28 +82,61 @@ async fn a_token_as_in_rfc_9068_is_let_in() {
 
 #[tokio::test]
 async fn every_algorithm_verifies_and_the_name_ed25519_too() {
-    for algorithm in ["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"] {
+    for algorithm in [
+        "RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA",
+    ] {
         let world = World::new();
         world.issuer.rotate_to(algorithm);
         assert_eq!(world.strictly(&world.token().mint()).await, None, "{algorithm}");
-        assert_eq!(world.strictly(&world.token().tampered().mint()).await, Some(Reason::Signature), "{algorithm}");
-        assert_eq!(world.strictly(&world.token().signed_by_a_stranger().mint()).await, Some(Reason::Signature), "{algorithm}");
+        assert_eq!(
+            world.strictly(&world.token().tampered().mint()).await,
+            Some(Reason::Signature),
+            "{algorithm}"
+        );
+        assert_eq!(
+            world.strictly(&world.token().signed_by_a_stranger().mint()).await,
+            Some(Reason::Signature),
+            "{algorithm}"
+        );
     }
     let world = World::new();
     world.issuer.rotate_to("EdDSA");
-    assert_eq!(world.strictly(&world.token().header("alg", "Ed25519").mint()).await, None);
+    assert_eq!(
+        world.strictly(&world.token().header("alg", "Ed25519").mint()).await,
+        None
+    );
 }
 
 #[tokio::test]
 async fn the_type_is_at_jwt_in_any_case_and_nothing_else() {
     let world = World::new();
     for typ in ["at+jwt", "AT+JWT", "application/at+jwt", "Application/AT+jwt"] {
-        assert_eq!(world.strictly(&world.token().header("typ", typ).mint()).await, None, "{typ}");
+        assert_eq!(
+            world.strictly(&world.token().header("typ", typ).mint()).await,
+            None,
+            "{typ}"
+        );
     }
-    for typ in ["JWT", "invalid", "", "logout+jwt", "dpop+jwt", "token-introspection+jwt", "secevent+jwt", "statuslist+jwt"] {
-        assert_eq!(world.strictly(&world.token().header("typ", typ).mint()).await, Some(Reason::Type), "{typ}");
+    for typ in [
+        "JWT",
+        "invalid",
+        "",
+        "logout+jwt",
+        "dpop+jwt",
+        "token-introspection+jwt",
+        "secevent+jwt",
+        "statuslist+jwt",
+    ] {
+        assert_eq!(
+            world.strictly(&world.token().header("typ", typ).mint()).await,
+            Some(Reason::Type),
+            "{typ}"
+        );
     }
-    assert_eq!(world.strictly(&world.token().without_header("typ").mint()).await, Some(Reason::Type));
+    assert_eq!(
+        world.strictly(&world.token().without_header("typ").mint()).await,
+        Some(Reason::Type)
+    );
 }
 
 #[tokio::test]
@@ -107,14 +151,24 @@ async fn every_required_claim_is_required() {
         ("iat", Reason::Claim),
         ("jti", Reason::Claim),
     ] {
-        assert_eq!(world.strictly(&world.token().without(claim).mint()).await, Some(reason), "{claim}");
+        assert_eq!(
+            world.strictly(&world.token().without(claim).mint()).await,
+            Some(reason),
+            "{claim}"
+        );
     }
 }
 
 #[tokio::test]
 async fn the_issuer_is_compared_byte_for_byte() {
     let world = World::new();
-    for issuer in ["https://auth.test/", "https://AUTH.test", "https://other.test", "https://auth.tes", ""] {
+    for issuer in [
+        "https://auth.test/",
+        "https://AUTH.test",
+        "https://other.test",
+        "https://auth.tes",
+        "",
+    ] {
         let token = world.token().claim("iss", issuer).mint();
         assert_eq!(world.strictly(&token).await, Some(Reason::Issuer), "{issuer}");
     }
@@ -127,14 +181,33 @@ async fn the_audience_is_one_of_a_string_or_a_list() {
     let world = World::new();
     let audience = |aud: serde_json::Value| world.token().claim("aud", aud).mint();
     assert_eq!(world.strictly(&audience(json!(API))).await, None);
-    assert_eq!(world.strictly(&audience(json!(["https://other.test", API]))).await, None);
-    for other in [json!("https://other.test"), json!(["https://other.test"]), json!([]), json!(""), json!("https://api.test/v1")] {
-        assert_eq!(world.strictly(&audience(other.clone())).await, Some(Reason::Audience), "{other}");
+    assert_eq!(
+        world.strictly(&audience(json!(["https://other.test", API]))).await,
+        None
+    );
+    for other in [
+        json!("https://other.test"),
+        json!(["https://other.test"]),
+        json!([]),
+        json!(""),
+        json!("https://api.test/v1"),
+    ] {
+        assert_eq!(
+            world.strictly(&audience(other.clone())).await,
+            Some(Reason::Audience),
+            "{other}"
+        );
     }
     for wrong in [json!(null), json!(1), json!({ API: true }), json!([1])] {
-        assert_eq!(world.strictly(&audience(wrong.clone())).await, Some(Reason::Claim), "{wrong}");
+        assert_eq!(
+            world.strictly(&audience(wrong.clone())).await,
+            Some(Reason::Claim),
+            "{wrong}"
+        );
     }
-    let several = JwtValidator::discover(ISSUER, ["https://other.test", API]).unwrap().fetch(world.issuer.clone());
+    let several = JwtValidator::discover(ISSUER, ["https://other.test", API])
+        .unwrap()
+        .fetch(world.issuer.clone());
     assert_eq!(verdict(&world.ask(several, &audience(json!(API))).await), None);
 }
 
@@ -162,15 +235,28 @@ async fn a_token_from_the_future_is_refused_beyond_the_leeway() {
     let world = World::new();
     let now = world.clock_seconds();
     for claim in ["nbf", "iat"] {
-        assert_eq!(world.strictly(&world.token().claim(claim, now + 30).mint()).await, Some(Reason::NotYetValid), "{claim}");
-        assert_eq!(world.strictly(&world.token().claim(claim, now + 10).mint()).await, None, "{claim}");
+        assert_eq!(
+            world.strictly(&world.token().claim(claim, now + 30).mint()).await,
+            Some(Reason::NotYetValid),
+            "{claim}"
+        );
+        assert_eq!(
+            world.strictly(&world.token().claim(claim, now + 10).mint()).await,
+            None,
+            "{claim}"
+        );
     }
 }
 
 impl World {
     fn clock_seconds(&self) -> u64 {
         use resource_protector::Clock as _;
-        self.clock.now().wall.duration_since(std::time::UNIX_EPOCH).unwrap().as_secs()
+        self.clock
+            .now()
+            .wall
+            .duration_since(std::time::UNIX_EPOCH)
+            .unwrap()
+            .as_secs()
     }
 }
 
@@ -179,23 +265,46 @@ async fn numeric_dates_are_numbers() {
     let world = World::new();
     let later = world.clock_seconds() + 60;
     for wrong in [json!(later.to_string()), json!(true), json!(null), json!([later])] {
-        assert_eq!(world.strictly(&world.token().claim("exp", &wrong).mint()).await, Some(Reason::Claim), "{wrong}");
-        assert_eq!(world.strictly(&world.token().claim("nbf", &wrong).mint()).await, Some(Reason::Claim), "{wrong}");
+        assert_eq!(
+            world.strictly(&world.token().claim("exp", &wrong).mint()).await,
+            Some(Reason::Claim),
+            "{wrong}"
+        );
+        assert_eq!(
+            world.strictly(&world.token().claim("nbf", &wrong).mint()).await,
+            Some(Reason::Claim),
+            "{wrong}"
+        );
     }
     for number in [json!(later as f64 + 0.5), json!(1e300), json!(u64::MAX)] {
-        assert_eq!(world.strictly(&world.token().claim("exp", &number).mint()).await, None, "{number}");
+        assert_eq!(
+            world.strictly(&world.token().claim("exp", &number).mint()).await,
+            None,
+            "{number}"
+        );
     }
     for number in [json!(-1), json!(-1e300), json!(0)] {
-        assert_eq!(world.strictly(&world.token().claim("exp", &number).mint()).await, Some(Reason::Expired), "{number}");
+        assert_eq!(
+            world.strictly(&world.token().claim("exp", &number).mint()).await,
+            Some(Reason::Expired),
+            "{number}"
+        );
     }
 }
 
 #[tokio::test]
 async fn no_algorithm_is_no_algorithm_in_any_spelling() {
     let world = World::new();
-    assert_eq!(world.strictly(&world.token().unsigned().mint()).await, Some(Reason::Algorithm));
+    assert_eq!(
+        world.strictly(&world.token().unsigned().mint()).await,
+        Some(Reason::Algorithm)
+    );
     for alg in ["none", "None", "nOnE", "NONE", ""] {
-        assert_eq!(world.strictly(&world.token().header("alg", alg).mint()).await, Some(Reason::Algorithm), "{alg}");
+        assert_eq!(
+            world.strictly(&world.token().header("alg", alg).mint()).await,
+            Some(Reason::Algorithm),
+            "{alg}"
+        );
     }
 }
 
@@ -237,9 +346,16 @@ async fn extensions_that_are_not_understood_make_a_token_invalid() {
         ("zip", json!("DEF")),
         ("enc", json!("A128GCM")),
     ] {
-        assert_eq!(world.strictly(&world.token().header(member, &value).mint()).await, Some(Reason::Format), "{member}");
+        assert_eq!(
+            world.strictly(&world.token().header(member, &value).mint()).await,
+            Some(Reason::Format),
+            "{member}"
+        );
     }
-    assert_eq!(world.strictly(&world.token().header("unknown", "member").mint()).await, None);
+    assert_eq!(
+        world.strictly(&world.token().header("unknown", "member").mint()).await,
+        None
+    );
 }
 
 #[tokio::test]
@@ -248,7 +364,10 @@ async fn only_allowed_algorithms_verify_even_with_the_right_key() {
     world.issuer.rotate_to("RS512");
     let only = |algorithm| world.strict().algorithms([algorithm]).unwrap();
     let token = world.token().mint();
-    assert_eq!(verdict(&world.ask(only(Algorithm::RS256), &token).await), Some(Reason::Algorithm));
+    assert_eq!(
+        verdict(&world.ask(only(Algorithm::RS256), &token).await),
+        Some(Reason::Algorithm)
+    );
     assert_eq!(verdict(&world.ask(only(Algorithm::RS512), &token).await), None);
     assert!(world.strict().algorithms([]).is_err());
 }
@@ -284,13 +403,32 @@ async fn a_token_that_is_not_three_canonical_segments_is_refused() {
 async fn a_payload_that_is_not_one_plain_json_object_is_refused() {
     let world = World::new();
     let deep = format!("{}1{}", "{\"a\":".repeat(500), "}".repeat(500));
-    for payload in ["[]", "null", "\"text\"", "1", "", "{", "{}{}", "\u{feff}{}", r#"{"a":1,"a":1}"#, &deep] {
+    for payload in [
+        "[]",
+        "null",
+        "\"text\"",
+        "1",
+        "",
+        "{",
+        "{}{}",
+        "\u{feff}{}",
+        r#"{"a":1,"a":1}"#,
+        &deep,
+    ] {
         let token = world.token().payload_bytes(payload.as_bytes()).mint();
         assert_eq!(world.strictly(&token).await, Some(Reason::Format), "{payload:.40}");
     }
     let repeated = format!(r#"{{"iss":"https://evil.test","iss":"{ISSUER}"}}"#);
-    assert_eq!(world.strictly(&world.token().payload_bytes(repeated).mint()).await, Some(Reason::Format));
-    assert_eq!(world.strictly(&world.token().payload_bytes(b"{\"a\":\"\xff\"}".to_vec()).mint()).await, Some(Reason::Format));
+    assert_eq!(
+        world.strictly(&world.token().payload_bytes(repeated).mint()).await,
+        Some(Reason::Format)
+    );
+    assert_eq!(
+        world
+            .strictly(&world.token().payload_bytes(b"{\"a\":\"\xff\"}".to_vec()).mint())
+            .await,
+        Some(Reason::Format)
+    );
 }
 
 #[tokio::test]
@@ -327,16 +465,34 @@ async fn claims_of_the_wrong_type_are_refused() {
         ("groups", json!("admins")),
         ("cnf", json!("x")),
     ] {
-        assert_eq!(world.strictly(&world.token().claim(claim, &value).mint()).await, Some(Reason::Claim), "{claim}: {value}");
+        assert_eq!(
+            world.strictly(&world.token().claim(claim, &value).mint()).await,
+            Some(Reason::Claim),
+            "{claim}: {value}"
+        );
     }
-    assert_eq!(world.strictly(&world.token().claim("scope", ["profile", "email"]).mint()).await, None);
+    assert_eq!(
+        world
+            .strictly(&world.token().claim("scope", ["profile", "email"]).mint())
+            .await,
+        None
+    );
 }
 
 #[tokio::test]
 async fn a_token_bound_to_its_sender_is_not_a_plain_bearer_token() {
     let world = World::new();
-    for cnf in [json!({ "jkt": "x" }), json!({ "x5t#S256": "x" }), json!({ "unknown": 1 }), json!({})] {
-        assert_eq!(world.strictly(&world.token().claim("cnf", &cnf).mint()).await, Some(Reason::Unbound), "{cnf}");
+    for cnf in [
+        json!({ "jkt": "x" }),
+        json!({ "x5t#S256": "x" }),
+        json!({ "unknown": 1 }),
+        json!({}),
+    ] {
+        assert_eq!(
+            world.strictly(&world.token().claim("cnf", &cnf).mint()).await,
+            Some(Reason::Unbound),
+            "{cnf}"
+        );
     }
 }
 
@@ -354,28 +510,67 @@ async fn id_and_logout_tokens_of_the_issuer_are_refused() {
 #[tokio::test]
 async fn another_type_is_accepted_only_with_the_mark_of_access_tokens() {
     let world = World::new();
-    let keycloak = || world.strict().accept_types(["JWT"], AccessTokenMark::claim("typ", ["Bearer"])).unwrap();
+    let keycloak = || {
+        world
+            .strict()
+            .accept_types(["JWT"], AccessTokenMark::claim("typ", ["Bearer"]))
+            .unwrap()
+    };
     let token = || world.token().header("typ", "JWT");
-    assert_eq!(verdict(&world.ask(keycloak(), &token().claim("typ", "Bearer").mint()).await), None);
+    assert_eq!(
+        verdict(&world.ask(keycloak(), &token().claim("typ", "Bearer").mint()).await),
+        None
+    );
     assert_eq!(verdict(&world.ask(keycloak(), &world.token().mint()).await), None);
     for other in ["ID", "Refresh", "bearer", ""] {
         let token = token().claim("typ", other).mint();
-        assert_eq!(verdict(&world.ask(keycloak(), &token).await), Some(Reason::Type), "{other}");
+        assert_eq!(
+            verdict(&world.ask(keycloak(), &token).await),
+            Some(Reason::Type),
+            "{other}"
+        );
     }
-    assert_eq!(verdict(&world.ask(keycloak(), &token().mint()).await), Some(Reason::Type));
+    assert_eq!(
+        verdict(&world.ask(keycloak(), &token().mint()).await),
+        Some(Reason::Type)
+    );
     let missing = world.token().without_header("typ").claim("typ", "Bearer").mint();
     assert_eq!(verdict(&world.ask(keycloak(), &missing).await), Some(Reason::Type));
-    let okta = world.strict().accept_types([""], AccessTokenMark::any_claim_of(["scp"])).unwrap();
-    assert_eq!(verdict(&world.ask(okta, &world.token().without_header("typ").claim("scp", ["a"]).mint()).await), None);
+    let okta = world
+        .strict()
+        .accept_types([""], AccessTokenMark::any_claim_of(["scp"]))
+        .unwrap();
+    assert_eq!(
+        verdict(
+            &world
+                .ask(okta, &world.token().without_header("typ").claim("scp", ["a"]).mint())
+                .await
+        ),
+        None
+    );
 }
 
 #[tokio::test]
 async fn where_the_type_is_relaxed_the_signs_of_other_tokens_are_refused() {
     let world = World::new();
-    let relaxed = || world.strict().accept_types(["JWT"], AccessTokenMark::claim("use", ["access"])).unwrap();
+    let relaxed = || {
+        world
+            .strict()
+            .accept_types(["JWT"], AccessTokenMark::claim("use", ["access"]))
+            .unwrap()
+    };
     for sign in ["nonce", "at_hash", "c_hash", "events"] {
-        let token = world.token().header("typ", "JWT").claim("use", "access").claim(sign, "x").mint();
-        assert_eq!(verdict(&world.ask(relaxed(), &token).await), Some(Reason::Type), "{sign}");
+        let token = world
+            .token()
+            .header("typ", "JWT")
+            .claim("use", "access")
+            .claim(sign, "x")
+            .mint();
+        assert_eq!(
+            verdict(&world.ask(relaxed(), &token).await),
+            Some(Reason::Type),
+            "{sign}"
+        );
         let known = relaxed().access_tokens_may_carry(sign).unwrap();
         assert_eq!(verdict(&world.ask(known, &token).await), None, "{sign}");
         // A token whose type says what it is may carry anything.
@@ -388,7 +583,13 @@ async fn where_the_type_is_relaxed_the_signs_of_other_tokens_are_refused() {
 async fn other_known_types_are_refused_whatever_is_relaxed() {
     let world = World::new();
     let mark = || AccessTokenMark::claim("use", ["access"]);
-    for typ in ["logout+jwt", "secevent+jwt", "dpop+jwt", "statuslist+jwt", "token-introspection+jwt"] {
+    for typ in [
+        "logout+jwt",
+        "secevent+jwt",
+        "dpop+jwt",
+        "statuslist+jwt",
+        "token-introspection+jwt",
+    ] {
         assert!(world.strict().accept_types([typ], mark()).is_err(), "{typ}");
         let relaxed = world.strict().accept_types(["JWT", ""], mark()).unwrap();
         let token = world.token().header("typ", typ).claim("use", "access").mint();
@@ -403,18 +604,31 @@ async fn a_missing_audience_can_be_replaced_by_a_claim_with_expected_values() {
         let validator = JwtValidator::discover(ISSUER, ["app", "other-app"]).unwrap();
         validator.fetch(world.issuer.clone()).audience_claim("client_id")
     };
-    assert_eq!(verdict(&world.ask(clients(), &world.token().without("aud").mint()).await), None);
+    assert_eq!(
+        verdict(&world.ask(clients(), &world.token().without("aud").mint()).await),
+        None
+    );
     let stranger = world.token().without("aud").client_id("stranger").mint();
     assert_eq!(verdict(&world.ask(clients(), &stranger).await), Some(Reason::Audience));
     // A token that does name its audience is judged by it.
-    assert_eq!(verdict(&world.ask(clients(), &world.token().mint()).await), Some(Reason::Audience));
+    assert_eq!(
+        verdict(&world.ask(clients(), &world.token().mint()).await),
+        Some(Reason::Audience)
+    );
 }
 
 #[tokio::test]
 async fn the_audience_is_given_up_only_by_a_long_name() {
     let world = World::new();
     let any = JwtValidator::discover(ISSUER, Audience::dangerous_any_even_tokens_meant_for_others()).unwrap();
-    assert_eq!(verdict(&world.ask(any.fetch(world.issuer.clone()), &world.token().without("aud").mint()).await), None);
+    assert_eq!(
+        verdict(
+            &world
+                .ask(any.fetch(world.issuer.clone()), &world.token().without("aud").mint())
+                .await
+        ),
+        None
+    );
     assert!(JwtValidator::discover(ISSUER, "").is_err());
     assert!(JwtValidator::discover(ISSUER, Vec::<String>::new()).is_err());
 }
@@ -431,9 +645,16 @@ async fn claims_can_be_optional_one_by_one_but_never_exp() {
         let relaxed = || world.strict().optional_claims([claim]);
         let without = world.token().without(name).mint();
         assert_eq!(world.ask(relaxed(), &without).await.status(), 200, "{name}");
-        for other in ["sub", "client_id", "iat", "jti", "exp"].into_iter().filter(|other| *other != name) {
+        for other in ["sub", "client_id", "iat", "jti", "exp"]
+            .into_iter()
+            .filter(|other| *other != name)
+        {
             let without = world.token().without(other).mint();
-            assert_eq!(verdict(&world.ask(relaxed(), &without).await), Some(Reason::Claim), "{name} {other}");
+            assert_eq!(
+                verdict(&world.ask(relaxed(), &without).await),
+                Some(Reason::Claim),
+                "{name} {other}"
+            );
         }
     }
 }
@@ -446,8 +667,14 @@ async fn client_and_scopes_are_read_from_where_the_issuer_puts_them_and_only_the
     let okta = || world.strict().client_id_claim("cid").scope_claim("scp");
     let ask = async |token: String| {
         let layer = ResourceProtectorLayer::new(okta()).clock(world.clock.clone());
-        let service = ServiceBuilder::new().layer(layer).layer(require_scope("read")).service_fn(crate::support::hello);
-        crate::support::ask(service, request(&[&format!("Bearer {token}")])).await.status().as_u16()
+        let service = ServiceBuilder::new()
+            .layer(layer)
+            .layer(require_scope("read"))
+            .service_fn(crate::support::hello);
+        crate::support::ask(service, request(&[&format!("Bearer {token}")]))
+            .await
+            .status()
+            .as_u16()
     };
     let token = || world.token().without("client_id").without("scope").claim("cid", "app");
     assert_eq!(ask(token().claim("scp", ["read", "write"]).mint()).await, 200);
@@ -460,13 +687,30 @@ async fn client_and_scopes_are_read_from_where_the_issuer_puts_them_and_only_the
 async fn a_claim_can_be_demanded_with_expected_values() {
     let world = World::new();
     let gold = || world.strict().expect_claim("tenant", ["t1", "t2"]);
-    assert_eq!(verdict(&world.ask(gold(), &world.token().claim("tenant", "t2").mint()).await), None);
-    assert_eq!(verdict(&world.ask(gold(), &world.token().claim("tenant", ["x", "t1"]).mint()).await), None);
+    assert_eq!(
+        verdict(&world.ask(gold(), &world.token().claim("tenant", "t2").mint()).await),
+        None
+    );
+    assert_eq!(
+        verdict(
+            &world
+                .ask(gold(), &world.token().claim("tenant", ["x", "t1"]).mint())
+                .await
+        ),
+        None
+    );
     for wrong in [json!("t3"), json!(["x"]), json!(1), json!({})] {
         let token = world.token().claim("tenant", &wrong).mint();
-        assert_eq!(verdict(&world.ask(gold(), &token).await), Some(Reason::Claim), "{wrong}");
+        assert_eq!(
+            verdict(&world.ask(gold(), &token).await),
+            Some(Reason::Claim),
+            "{wrong}"
+        );
     }
-    assert_eq!(verdict(&world.ask(gold(), &world.token().mint()).await), Some(Reason::Claim));
+    assert_eq!(
+        verdict(&world.ask(gold(), &world.token().mint()).await),
+        Some(Reason::Claim)
+    );
 }
 
 #[tokio::test]
@@ -474,16 +718,38 @@ async fn a_shared_secret_verifies_its_one_algorithm_and_is_long_enough() {
     let world = World::new();
     let secret = "a secret that is long enough for SHA-256, and then for more of them.";
     let shared = |algorithm| JwtValidator::with_shared_secret(ISSUER, algorithm, secret, API).unwrap();
-    for (algorithm, name) in [(HmacAlgorithm::HS256, "HS256"), (HmacAlgorithm::HS384, "HS384"), (HmacAlgorithm::HS512, "HS512")] {
+    for (algorithm, name) in [
+        (HmacAlgorithm::HS256, "HS256"),
+        (HmacAlgorithm::HS384, "HS384"),
+        (HmacAlgorithm::HS512, "HS512"),
+    ] {
         let token = world.token().signed_with_secret(secret, name).mint();
         assert_eq!(verdict(&world.ask(shared(algorithm), &token).await), None, "{name}");
-        let other = world.token().signed_with_secret("another secret, that is just as long as needed", name).mint();
-        assert_eq!(verdict(&world.ask(shared(algorithm), &other).await), Some(Reason::Signature), "{name}");
+        let other = world
+            .token()
+            .signed_with_secret("another secret, that is just as long as needed", name)
+            .mint();
+        assert_eq!(
+            verdict(&world.ask(shared(algorithm), &other).await),
+            Some(Reason::Signature),
+            "{name}"
+        );
     }
     let token = world.token().signed_with_secret(secret, "HS512").mint();
-    assert_eq!(verdict(&world.ask(shared(HmacAlgorithm::HS256), &token).await), Some(Reason::Algorithm));
-    assert_eq!(verdict(&world.ask(shared(HmacAlgorithm::HS256), &world.token().mint()).await), Some(Reason::Algorithm));
-    for (algorithm, too_short) in [(HmacAlgorithm::HS256, 31), (HmacAlgorithm::HS384, 47), (HmacAlgorithm::HS512, 63), (HmacAlgorithm::HS256, 0)] {
+    assert_eq!(
+        verdict(&world.ask(shared(HmacAlgorithm::HS256), &token).await),
+        Some(Reason::Algorithm)
+    );
+    assert_eq!(
+        verdict(&world.ask(shared(HmacAlgorithm::HS256), &world.token().mint()).await),
+        Some(Reason::Algorithm)
+    );
+    for (algorithm, too_short) in [
+        (HmacAlgorithm::HS256, 31),
+        (HmacAlgorithm::HS384, 47),
+        (HmacAlgorithm::HS512, 63),
+        (HmacAlgorithm::HS256, 0),
+    ] {
         assert!(JwtValidator::with_shared_secret(ISSUER, algorithm, vec![7; too_short], API).is_err());
         assert!(JwtValidator::with_shared_secret(ISSUER, algorithm, vec![7; 64], API).is_ok());
     }
@@ -519,8 +785,15 @@ fn der(pem: &str) -> Vec<u8> {
 #[test]
 fn keys_that_are_no_public_keys_are_setup_errors_that_quote_nothing() {
     let private = "-----BEGIN PRIVATE KEY-----\nMC4CAQAwBQYDK2VwBCIEINTuctv5E1hK1bbY8fdp+K06/nwoy/HU++CXqI9EdVhC\n-----END PRIVATE KEY-----\n";
-    for pem in [private, "", "nonsense", "-----BEGIN PUBLIC KEY-----\nAAAA\n-----END PUBLIC KEY-----\n"] {
-        let error = JwtValidator::with_public_key_pem(ISSUER, pem, API).map(drop).unwrap_err();
+    for pem in [
+        private,
+        "",
+        "nonsense",
+        "-----BEGIN PUBLIC KEY-----\nAAAA\n-----END PUBLIC KEY-----\n",
+    ] {
+        let error = JwtValidator::with_public_key_pem(ISSUER, pem, API)
+            .map(drop)
+            .unwrap_err();
         assert_eq!(SetupError::option(&error), "public_key");
         assert!(!error.to_string().contains("MC4CAQ"), "{error}");
     }
@@ -530,7 +803,13 @@ fn keys_that_are_no_public_keys_are_setup_errors_that_quote_nothing() {
 
 #[test]
 fn an_issuer_or_key_url_that_is_not_https_is_a_setup_error() {
-    for url in ["http://auth.test", "ftp://auth.test", "auth.test", "", "https://user@auth.test"] {
+    for url in [
+        "http://auth.test",
+        "ftp://auth.test",
+        "auth.test",
+        "",
+        "https://user@auth.test",
+    ] {
         assert!(JwtValidator::discover(url, API).is_err(), "{url}");
         assert!(JwtValidator::with_jwks_uri("acme.com", url, API).is_err(), "{url}");
     }

@@ -14,6 +14,8 @@ mod axum;
 mod by_issuer;
 mod guards;
 mod header;
+mod jwks;
+mod jwt;
 mod optional;
 mod refusals;
 mod servers;
