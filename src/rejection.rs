@@ -322,19 +322,17 @@ impl Rejection {
             kept.headers.remove(name);
         }
         let mut response = self.into_final_response(form, params, replace);
+        let ours: Vec<HeaderName> = response.headers().keys().cloned().collect();
         for (name, value) in &kept.headers {
-            if !response.headers().contains_key(name) || name == header::SET_COOKIE || name == header::VARY {
+            if !ours.contains(name) || name == header::VARY {
                 response.headers_mut().append(name, value.clone());
             }
         }
-        let rejection = response.extensions_mut().remove::<Self>();
+        // The refusal as it is now, among what layers between have left there.
+        if let Some(rejection) = response.extensions_mut().remove::<Self>() {
+            kept.extensions.insert(rejection);
+        }
         *response.extensions_mut() = kept.extensions;
-        response
-            .extensions_mut()
-            .extend(rejection.into_iter().fold(http::Extensions::new(), |mut all, one| {
-                all.insert(one);
-                all
-            }));
         response
     }
 

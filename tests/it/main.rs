@@ -10,8 +10,10 @@
     reason = "tests"
 )]
 
+mod audit;
 mod axum;
 mod by_issuer;
+mod fetch;
 mod guards;
 mod header;
 mod jwks;

@@ -1,0 +1,174 @@
+//! One event for every decision, with stable fields and no secret.
+
+use std::{
+    collections::BTreeMap,
+    fmt,
+    sync::{Arc, Mutex},
+};
+
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body_util::Full;
+use resource_protector::{CurrentToken, Requirement, require_scope};
+use tower::{Layer as _, ServiceBuilder};
+use tracing::{
+    Event, Level, Subscriber,
+    field::{Field, Visit},
+};
+use tracing_subscriber::{
+    Registry,
+    layer::{Context, Layer, SubscriberExt as _},
+};
+
+use crate::support::{ask, hello, protector, request};
+
+/// Keeps the decisions.
+#[derive(Clone, Default)]
+struct Trail(Arc<Mutex<Vec<(Level, Fields)>>>);
+
+#[derive(Clone, Default, Debug)]
+struct Fields(BTreeMap<&'static str, String>);
+
+impl Visit for Fields {
+    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
+        self.0.insert(field.name(), format!("{value:?}"));
+    }
+
+    fn record_str(&mut self, field: &Field, value: &str) {
+        self.0.insert(field.name(), value.to_owned());
+    }
+}
+
+impl<S: Subscriber> Layer<S> for Trail {
+    fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
+        if event.metadata().target() == "resource_protector::decision" {
+            let mut fields = Fields::default();
+            event.record(&mut fields);
+            self.0.lock().unwrap().push((*event.metadata().level(), fields));
+        }
+    }
+}
+
+/// The decisions of one request.
+async fn decisions(request: Request<Full<Bytes>>) -> Vec<(Level, BTreeMap<&'static str, String>)> {
+    let trail = Trail::default();
+    let _guard = tracing::subscriber::set_default(Registry::default().with(trail.clone()));
+    let handler = |request: Request<Full<Bytes>>| async move {
+        let mut response = hello(Request::default()).await?;
+        if let Some(token) = request.extensions().get::<CurrentToken>()
+            && let Err(refusal) = token.require(&Requirement::scope("email").unwrap())
+        {
+            response.extensions_mut().insert(refusal);
+        }
+        Ok::<Response<_>, std::convert::Infallible>(response)
+    };
+    let service = ServiceBuilder::new()
+        .layer(protector().optional())
+        .layer(require_scope("profile").or_anonymous())
+        .service_fn(handler);
+    ask(service, request).await;
+    let decisions = trail
+        .0
+        .lock()
+        .unwrap()
+        .drain(..)
+        .map(|(level, fields)| (level, fields.0))
+        .collect();
+    decisions
+}
+
+#[tokio::test]
+async fn every_decision_is_one_event_with_its_fields() {
+    for (field, level, decision, kind, status) in [
+        (Some("Bearer both"), Level::DEBUG, "admitted", None, None),
+        (None, Level::DEBUG, "anonymous", None, None),
+        (
+            Some("Basic x"),
+            Level::INFO,
+            "refused",
+            Some("NoCredentials"),
+            Some("401"),
+        ),
+        (Some("Bearer"), Level::INFO, "refused", Some("Malformed"), Some("400")),
+        (
+            Some("Bearer nope"),
+            Level::INFO,
+            "refused",
+            Some("InvalidToken"),
+            Some("401"),
+        ),
+        (
+            Some("Bearer exp"),
+            Level::INFO,
+            "refused",
+            Some("InvalidToken"),
+            Some("401"),
+        ),
+        (
+            Some("Bearer down"),
+            Level::WARN,
+            "refused",
+            Some("Unavailable"),
+            Some("503"),
+        ),
+        (
+            Some("Bearer broken"),
+            Level::ERROR,
+            "refused",
+            Some("Misconfigured"),
+            Some("500"),
+        ),
+    ] {
+        let events = decisions(request(field.as_slice())).await;
+        let [(seen, fields)] = &events[..] else {
+            panic!("{field:?}: {events:?}")
+        };
+        assert_eq!((*seen, fields["decision"].as_str()), (level, decision), "{field:?}");
+        assert_eq!(fields.get("kind").map(String::as_str), kind);
+        assert_eq!(fields.get("status").map(String::as_str), status);
+        assert_eq!((fields["method"].as_str(), fields["path"].as_str()), ("GET", "/me"));
+    }
+}
+
+#[tokio::test]
+async fn a_refusal_by_guard_or_handler_is_one_event_after_the_admission() {
+    for token in ["noscope", "a1"] {
+        let events = decisions(request(&[&format!("Bearer {token}")])).await;
+        let told: Vec<_> = events.iter().map(|(_, fields)| fields["decision"].as_str()).collect();
+        assert_eq!(told, ["admitted", "refused"], "{token}");
+        assert_eq!(events[1].1["kind"], "InsufficientScope");
+    }
+}
+
+#[tokio::test]
+async fn an_admitted_token_is_named_by_issuer_and_client_and_not_by_subject() {
+    let events = decisions(request(&["Bearer both"])).await;
+    let fields = &events[0].1;
+    assert_eq!(
+        (fields["issuer"].as_str(), fields["client_id"].as_str()),
+        ("https://auth.test", "app")
+    );
+    assert!(!format!("{events:?}").contains("alice"));
+}
+
+#[tokio::test]
+async fn no_event_has_the_token_or_the_query() {
+    for field in ["Bearer secret-token", "Bearer secret-token x", "Basic secret-token"] {
+        let mut asked = request(&[field]);
+        *asked.uri_mut() = "/me?access_token=secret-token".parse().unwrap();
+        let events = decisions(asked).await;
+        assert!(
+            !events.is_empty() && !format!("{events:?}").contains("secret-token"),
+            "{events:?}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_guard_without_a_protector_is_an_error_event() {
+    let trail = Trail::default();
+    let _guard = tracing::subscriber::set_default(Registry::default().with(trail.clone()));
+    ask(require_scope("x").layer(tower::service_fn(hello)), request(&[])).await;
+    let events = trail.0.lock().unwrap();
+    assert_eq!((events.len(), events[0].0), (1, Level::ERROR));
+}

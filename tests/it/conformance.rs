@@ -1,0 +1,90 @@
+//! `docs/conformance.md` is complete, and every test it names exists.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs,
+    path::Path,
+};
+
+/// Requirement lines that concern the crate so far, and the acceptance cases.
+fn expected() -> BTreeSet<String> {
+    let requirements = [1..=48, 59..=72, 141..=148, 151..=175, 249..=281];
+    let requirements = requirements.into_iter().flatten().map(|n| format!("R{n:03}"));
+    requirements.chain((1..=117).map(|n| format!("case {n}"))).collect()
+}
+
+/// The rows of all tables: identifier → proof.
+fn rows(document: &str) -> BTreeMap<String, String> {
+    let mut rows = BTreeMap::new();
+    for line in document.lines().filter(|line| line.starts_with("| R") || line.starts_with("| case ")) {
+        let cells: Vec<&str> = line.trim_matches('|').split(" | ").map(str::trim).collect();
+        let [id, _, proof] = cells[..] else { panic!("not three cells: {line}") };
+        assert!(rows.insert(id.to_owned(), proof.to_owned()).is_none(), "{id} stands twice");
+    }
+    rows
+}
+
+/// The names of all tests, Rust and Python.
+fn tests() -> BTreeSet<String> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut names = BTreeSet::new();
+    let mut folders = vec![root.join("src"), root.join("tests")];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            let name = path.file_name().unwrap().to_str().unwrap();
+            if path.is_dir() && !name.starts_with('.') {
+                folders.push(path);
+            } else if name.ends_with(".rs") {
+                names.extend(rust_tests(&fs::read_to_string(&path).unwrap()));
+            } else if name.ends_with(".py") {
+                let text = fs::read_to_string(&path).unwrap();
+                let tests = text.lines().filter_map(|line| line.strip_prefix("def ")?.split('(').next());
+                names.extend(tests.filter(|name| name.starts_with("test_")).map(str::to_owned));
+            }
+        }
+    }
+    names
+}
+
+fn rust_tests(text: &str) -> Vec<String> {
+    let mut names = Vec::new();
+    let mut is_test = false;
+    for line in text.lines().map(str::trim) {
+        if line.starts_with("#[") {
+            is_test |= line == "#[test]" || line.starts_with("#[tokio::test");
+        } else {
+            let name = line.strip_prefix("async fn ").or_else(|| line.strip_prefix("fn "));
+            names.extend(name.filter(|_| is_test).and_then(|name| name.split('(').next()).map(str::to_owned));
+            is_test = false;
+        }
+    }
+    names
+}
+
+#[test]
+fn every_requirement_and_case_has_its_tests_or_a_reason_why_not() {
+    let document = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/conformance.md")).unwrap();
+    let (rows, tests) = (rows(&document), tests());
+    let listed: BTreeSet<String> = rows.keys().cloned().collect();
+    assert_eq!(listed, expected());
+    for (id, proof) in &rows {
+        if let Some(reason) = proof.strip_prefix("waived: ") {
+            assert!(reason.len() > 20, "{id}: a waiver has a reason");
+            continue;
+        }
+        let named: Vec<&str> = proof.split('`').skip(1).step_by(2).collect();
+        assert!(!named.is_empty(), "{id} names no test: {proof}");
+        for test in named {
+            assert!(tests.contains(test), "{id}: there is no test {test}");
+        }
+    }
+}
+
+#[test]
+fn the_tests_of_this_very_file_are_found() {
+    let tests = tests();
+    assert!(tests.contains("the_tests_of_this_very_file_are_found"));
+    assert!(tests.iter().any(|test| test.starts_with("test_")), "Python tests, too");
+    assert!(!tests.contains("rust_tests"));
+}
