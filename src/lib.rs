@@ -1,5 +1,6 @@
 //! wip
 
+mod audience;
 mod audit;
 #[cfg(feature = "axum")]
 mod axum;
@@ -38,7 +39,10 @@ pub mod future {
 pub use crate::fetch::ReqwestFetch;
 #[cfg(any(feature = "jwt", feature = "introspection"))]
 pub use crate::fetch::{Fetch, FetchError};
+#[cfg(feature = "introspection")]
+pub use crate::introspection::{ClientAuth, IntrospectionValidator};
 pub use crate::{
+    audience::Audience,
     claims::Confirmation,
     clock::{Clock, Moment, SystemClock},
     error::SetupError,
@@ -49,6 +53,7 @@ pub use crate::{
         require_scopes, require_token,
     },
     scope::{Scope, Scopes},
+    store::{ExtraClaims, MemoryTokenStore, OpaqueToken, StoreError, StoreValidator, StoredToken, TokenStore},
     token::{ClaimsError, CurrentToken, StandsFor},
     validate::{ByIssuer, Presented, TokenValidator},
 };
