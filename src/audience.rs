@@ -1,5 +1,7 @@
 //! For whom tokens must have been issued.
 
+use std::fmt;
+
 use crate::error::SetupError;
 
 /// The identifiers of this resource server, one of which must stand in the `aud` of every token.
@@ -41,6 +43,15 @@ impl Audience {
         match &self.0 {
             Expected::OneOf(expected) => audience.iter().any(|one| expected.contains(one)),
             Expected::Any => true,
+        }
+    }
+}
+
+impl fmt::Display for Audience {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.0 {
+            Expected::OneOf(expected) => write!(f, "{}", expected.join(" or ")),
+            Expected::Any => f.write_str("of anybody"),
         }
     }
 }

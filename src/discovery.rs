@@ -45,6 +45,10 @@ impl Issuer {
         })
     }
 
+    pub(crate) fn identifier(&self) -> &str {
+        &self.identifier
+    }
+
     pub(crate) fn http(&self) -> Http {
         self.http
     }

@@ -1,6 +1,8 @@
 //! What can go wrong before the first request.
 
 use std::fmt::Display;
+#[cfg(any(feature = "jwt", feature = "introspection"))]
+use std::{ops::RangeInclusive, time::Duration};
 
 /// A setting that cannot be used, found while a validator, guard or layer is built.
 ///
@@ -25,6 +27,28 @@ impl SetupError {
     pub fn option(&self) -> &'static str {
         self.option
     }
+}
+
+/// Checks a duration that was configured.
+#[cfg(any(feature = "jwt", feature = "introspection"))]
+pub(crate) fn within(
+    option: &'static str,
+    value: Duration,
+    bounds: RangeInclusive<Duration>,
+) -> Result<Duration, SetupError> {
+    if bounds.contains(&value) {
+        return Ok(value);
+    }
+    Err(SetupError::new(
+        option,
+        format_args!("expected {:?} to {:?}, got {value:?}", bounds.start(), bounds.end()),
+    ))
+}
+
+/// Checks a leeway that was configured: RFC 9068 §4 knows "usually no more than a few minutes".
+#[cfg(any(feature = "jwt", feature = "introspection"))]
+pub(crate) fn within_leeway(leeway: Duration) -> Result<Duration, SetupError> {
+    within("leeway", leeway, Duration::ZERO..=Duration::from_secs(300))
 }
 
 /// Shows a value that came from outside in a log: quoted, escaped, and no longer than 80 characters.

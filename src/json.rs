@@ -54,6 +54,19 @@ impl<'a> Object<'a> {
             .find_map(|(member, value)| (member == name).then_some(*value))
     }
 
+    /// The object without the members that are `null`, for formats in which those say nothing.
+    #[cfg(feature = "introspection")]
+    pub(crate) fn without_nulls(mut self) -> Self {
+        self.0.retain(|(_, value)| value.get() != "null");
+        self
+    }
+
+    /// How many members there are.
+    #[cfg(feature = "introspection")]
+    pub(crate) fn len(&self) -> usize {
+        self.0.len()
+    }
+
     /// Whether the member is there, whatever its value.
     pub(crate) fn has(&self, name: &str) -> bool {
         self.get(name).is_some()

@@ -116,6 +116,8 @@ pub mod future {
 pub use crate::fetch::ReqwestFetch;
 #[cfg(any(feature = "jwt", feature = "introspection"))]
 pub use crate::fetch::{Fetch, FetchError};
+#[cfg(feature = "introspection")]
+pub use crate::introspection::{ClientAuth, IntrospectionValidator};
 #[cfg(feature = "jwt")]
 pub use crate::jwt::{AccessTokenMark, Algorithm, HmacAlgorithm, JwtValidator, OptionalClaim};
 pub use crate::{
@@ -130,6 +132,7 @@ pub use crate::{
         require_scopes, require_token,
     },
     scope::{Scope, Scopes},
+    store::{ExtraClaims, MemoryTokenStore, OpaqueToken, StoreError, StoreValidator, StoredToken, TokenStore},
     token::{ClaimsError, CurrentToken, StandsFor},
     validate::{ByIssuer, Presented, TokenValidator},
 };

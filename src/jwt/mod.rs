@@ -29,9 +29,10 @@ use self::{
 };
 use crate::{
     audience::Audience,
+    claims::checked_foreign_claim,
     discovery::Issuer,
     endpoint::Http,
-    error::SetupError,
+    error::{SetupError, within, within_leeway},
     fetch::{Fetch, Network},
     rejection::{Reason, Rejection},
     token::CurrentToken,
@@ -270,7 +271,7 @@ impl JwtValidator {
     ///
     /// When it is more than 300 s.
     pub fn leeway(mut self, leeway: Duration) -> Result<Self, SetupError> {
-        self.rules.leeway = rules::checked_leeway(leeway)?;
+        self.rules.leeway = within_leeway(leeway)?;
         Ok(self)
     }
 
@@ -313,7 +314,9 @@ impl JwtValidator {
     ///
     /// When it is another claim: those are not refused anyway.
     pub fn access_tokens_may_carry(mut self, claim: impl Into<String>) -> Result<Self, SetupError> {
-        self.rules.may_carry.push(rules::checked_foreign_claim(claim.into())?);
+        self.rules
+            .may_carry
+            .push(checked_foreign_claim("access_tokens_may_carry", claim.into())?);
         Ok(self)
     }
 
@@ -421,21 +424,6 @@ impl JwtValidator {
         }
         self
     }
-}
-
-/// Checks a duration that was configured.
-fn within(
-    option: &'static str,
-    value: Duration,
-    bounds: std::ops::RangeInclusive<Duration>,
-) -> Result<Duration, SetupError> {
-    if bounds.contains(&value) {
-        return Ok(value);
-    }
-    Err(SetupError::new(
-        option,
-        format_args!("expected {:?} to {:?}, got {value:?}", bounds.start(), bounds.end()),
-    ))
 }
 
 fn unusable(problem: &'static str) -> SetupError {

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use super::{algorithm::Algorithm, jws::Header};
 use crate::{
     audience::Audience,
-    claims::{ClaimNames, Claims, matches_any},
+    claims::{ClaimNames, Claims, foreign_claim, matches_any},
     error::{SetupError, shown},
     json::Object,
     rejection::{Reason, Rejection},
@@ -32,10 +32,6 @@ const NEVER_ACCESS_TOKENS: [&str; 15] = [
     "dc+sd-jwt",
     "rt+jwt",
 ];
-
-/// Claims by which ID tokens and logout tokens give themselves away (OpenID Connect Core 1.0 §2, §3.3.2.11; Back-Channel
-/// Logout 1.0 §2.4).
-pub(crate) const FOREIGN_CLAIMS: [&str; 4] = ["nonce", "at_hash", "c_hash", "events"];
 
 /// What tells an issuer's access tokens from its other JWTs, where the header's `typ` does not.
 ///
@@ -136,20 +132,6 @@ pub(crate) struct Rules {
     pub(crate) may_carry: Vec<String>,
 }
 
-/// The longest leeway: RFC 9068 §4 knows "usually no more than a few minutes".
-const MAX_LEEWAY: Duration = Duration::from_secs(300);
-
-/// Checks a leeway that was configured.
-pub(crate) fn checked_leeway(leeway: Duration) -> Result<Duration, SetupError> {
-    if leeway > MAX_LEEWAY {
-        return Err(SetupError::new(
-            "leeway",
-            format_args!("expected at most {MAX_LEEWAY:?}, by which an expired token lives on, got {leeway:?}"),
-        ));
-    }
-    Ok(leeway)
-}
-
 impl Rules {
     pub(crate) fn new(issuer: &str, audience: Audience) -> Result<Self, SetupError> {
         if issuer.is_empty() {
@@ -226,7 +208,7 @@ impl Rules {
             return Err(Rejection::invalid_token(
                 Reason::Audience,
                 format!(
-                    "expected the audience {:?}, got {}",
+                    "expected the audience {}, got {}",
                     self.audience,
                     shown(&claims.audience.join(" "))
                 ),
@@ -258,7 +240,13 @@ impl Rules {
                 "it lacks the mark of the issuer's access tokens",
             ));
         }
-        refuse_foreign_claims(claims, &self.may_carry)
+        match foreign_claim(claims, &self.may_carry) {
+            None => Ok(()),
+            Some(name) => Err(Rejection::invalid_token(
+                Reason::Type,
+                format!("`{name}` is a claim of ID tokens or logout tokens"),
+            )),
+        }
     }
 
     fn judge_presence(&self, claims: &Claims) -> Result<(), Rejection> {
@@ -279,32 +267,6 @@ impl Rules {
         }
         Ok(())
     }
-}
-
-/// Refuses what has a claim of an ID token or a logout token, but for those the issuer puts into access tokens, too.
-pub(crate) fn refuse_foreign_claims(claims: &Object<'_>, may_carry: &[String]) -> Result<(), Rejection> {
-    let is_foreign = |name: &&str| claims.has(name) && !may_carry.iter().any(|known| known == name);
-    match FOREIGN_CLAIMS.iter().find(|name| is_foreign(name)) {
-        Some(name) => Err(Rejection::invalid_token(
-            Reason::Type,
-            format!("`{name}` is a claim of ID tokens or logout tokens"),
-        )),
-        None => Ok(()),
-    }
-}
-
-/// Checks the name of a claim that access tokens may carry nevertheless.
-pub(crate) fn checked_foreign_claim(claim: String) -> Result<String, SetupError> {
-    if FOREIGN_CLAIMS.contains(&claim.as_str()) {
-        return Ok(claim);
-    }
-    Err(SetupError::new(
-        "access_tokens_may_carry",
-        format_args!(
-            "expected one of {FOREIGN_CLAIMS:?}, got {}; other claims are not refused",
-            shown(&claim)
-        ),
-    ))
 }
 
 /// A media type without regard to case, `application/` left out where nothing else is a slash (RFC 7515 §4.1.9).

@@ -12,7 +12,7 @@ use http::request::Parts;
 
 pub use self::by_issuer::ByIssuer;
 #[cfg(any(feature = "jwt", feature = "introspection"))]
-pub(crate) use self::flight::Flights;
+pub(crate) use self::flight::{Flights, Landed};
 #[cfg(feature = "introspection")]
 pub(crate) use self::remembered::{DigestKey, TokenDigest};
 use crate::{clock::Moment, rejection::Rejection, token::CurrentToken};

@@ -67,14 +67,8 @@ async fn decisions(request: Request<Full<Bytes>>) -> Vec<(Level, BTreeMap<&'stat
         .layer(require_scope("profile").or_anonymous())
         .service_fn(handler);
     ask(service, request).await;
-    let decisions = trail
-        .0
-        .lock()
-        .unwrap()
-        .drain(..)
-        .map(|(level, fields)| (level, fields.0))
-        .collect();
-    decisions
+    let decided = std::mem::take(&mut *trail.0.lock().unwrap());
+    decided.into_iter().map(|(level, fields)| (level, fields.0)).collect()
 }
 
 #[tokio::test]

@@ -16,10 +16,18 @@ fn expected() -> BTreeSet<String> {
 /// The rows of all tables: identifier → proof.
 fn rows(document: &str) -> BTreeMap<String, String> {
     let mut rows = BTreeMap::new();
-    for line in document.lines().filter(|line| line.starts_with("| R") || line.starts_with("| case ")) {
+    for line in document
+        .lines()
+        .filter(|line| line.starts_with("| R") || line.starts_with("| case "))
+    {
         let cells: Vec<&str> = line.trim_matches('|').split(" | ").map(str::trim).collect();
-        let [id, _, proof] = cells[..] else { panic!("not three cells: {line}") };
-        assert!(rows.insert(id.to_owned(), proof.to_owned()).is_none(), "{id} stands twice");
+        let [id, _, proof] = cells[..] else {
+            panic!("not three cells: {line}")
+        };
+        assert!(
+            rows.insert(id.to_owned(), proof.to_owned()).is_none(),
+            "{id} stands twice"
+        );
     }
     rows
 }
@@ -39,7 +47,9 @@ fn tests() -> BTreeSet<String> {
                 names.extend(rust_tests(&fs::read_to_string(&path).unwrap()));
             } else if name.ends_with(".py") {
                 let text = fs::read_to_string(&path).unwrap();
-                let tests = text.lines().filter_map(|line| line.strip_prefix("def ")?.split('(').next());
+                let tests = text
+                    .lines()
+                    .filter_map(|line| line.strip_prefix("def ")?.split('(').next());
                 names.extend(tests.filter(|name| name.starts_with("test_")).map(str::to_owned));
             }
         }
@@ -55,7 +65,11 @@ fn rust_tests(text: &str) -> Vec<String> {
             is_test |= line == "#[test]" || line.starts_with("#[tokio::test");
         } else {
             let name = line.strip_prefix("async fn ").or_else(|| line.strip_prefix("fn "));
-            names.extend(name.filter(|_| is_test).and_then(|name| name.split('(').next()).map(str::to_owned));
+            names.extend(
+                name.filter(|_| is_test)
+                    .and_then(|name| name.split('(').next())
+                    .map(str::to_owned),
+            );
             is_test = false;
         }
     }

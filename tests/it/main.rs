@@ -13,6 +13,8 @@
 mod audit;
 mod axum;
 mod by_issuer;
+mod conformance;
+mod examples;
 mod fetch;
 mod guards;
 mod header;

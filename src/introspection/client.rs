@@ -1,0 +1,136 @@
+//! One call to the introspection endpoint (RFC 7662 §2).
+
+use std::{sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use http::{HeaderMap, Request, StatusCode, header};
+
+use super::{
+    client_auth::{ClientAuth, form_encoded},
+    place::Place,
+};
+use crate::{
+    clock::Moment,
+    endpoint::Endpoint,
+    fetch::{Network, is_json},
+    rejection::Rejection,
+};
+
+/// The longest answer that is read.
+const MAX_ANSWER: usize = 64 * 1024;
+
+/// The longest wait that a busy server can impose on our clients.
+const LONGEST_RETRY: u64 = 60 * 60;
+
+/// Asks the authorization server, as this service.
+#[derive(Clone)]
+pub(super) struct Client {
+    pub(super) place: Place,
+    pub(super) auth: Arc<ClientAuth>,
+    pub(super) network: Network,
+    pub(super) timeout: Duration,
+    pub(super) hint: bool,
+}
+
+/// What an answer's status means.
+enum Meaning {
+    /// The body says what the token holds.
+    Answer,
+    /// The request was refused because of who asks or how, so the token was not judged.
+    OurFault,
+    /// The server asks for patience.
+    Busy,
+    /// Whatever this is, it is not an introspection endpoint at work.
+    Outage,
+}
+
+/// The one place that gives statuses a meaning. RFC 7662 §2.3: a token that is not active is told by 200 and nothing
+/// else, so no error status can make a token invalid.
+fn meaning_of(status: StatusCode) -> Meaning {
+    match status {
+        StatusCode::OK => Meaning::Answer,
+        StatusCode::BAD_REQUEST | StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => Meaning::OurFault,
+        StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE => Meaning::Busy,
+        _ => Meaning::Outage,
+    }
+}
+
+impl Client {
+    /// Asks about a token. `Ok` is a body that says it is JSON, not yet judged.
+    pub(super) async fn ask(&self, token: &str, now: Moment) -> Result<Bytes, Rejection> {
+        let endpoint = self.place.find(&self.network, self.timeout, now).await?;
+        let request = self.request(&endpoint, token, now)?;
+        let response = match self.network.exchange(request, MAX_ANSWER, self.timeout).await {
+            Ok(response) => response,
+            Err(error) => {
+                self.place.doubt();
+                return Err(Rejection::unavailable(format!("introspection: {error}")));
+            }
+        };
+        let status = response.status().as_u16();
+        match meaning_of(response.status()) {
+            Meaning::Answer if is_json(&response) => Ok(response.into_body()),
+            Meaning::Answer => {
+                self.place.doubt();
+                Err(Rejection::unavailable(
+                    "introspection: expected content type application/json",
+                ))
+            }
+            Meaning::OurFault => Err(Rejection::misconfigured(format!(
+                "introspection: the authorization server refuses this service's own request with status {status}: \
+                 check `client_auth`, and whether this client may introspect"
+            ))),
+            Meaning::Busy => {
+                let busy = Rejection::unavailable(format!("introspection: status {status}"));
+                Err(match retry_after(response.headers()) {
+                    Some(wait) => busy.retry_after(wait),
+                    None => busy,
+                })
+            }
+            Meaning::Outage => {
+                self.place.doubt();
+                Err(Rejection::unavailable(format!(
+                    "introspection: expected status 200, got {status}"
+                )))
+            }
+        }
+    }
+
+    /// RFC 7662 §2.1: "The protected resource calls the introspection endpoint using an HTTP POST request with
+    /// parameters sent as 'application/x-www-form-urlencoded' data". The token is never in the URL, which gets logged.
+    fn request(&self, endpoint: &Endpoint, token: &str, now: Moment) -> Result<Request<Bytes>, Rejection> {
+        let audience = match &self.place {
+            Place::Issuer(_) => self.place.name(),
+            Place::Endpoint(_) => endpoint.as_str(),
+        };
+        let proof = self
+            .auth
+            .prove(audience, now.wall)
+            .map_err(|_| Rejection::misconfigured("introspection: the request cannot be authenticated"))?;
+        let mut form = format!("token={}", form_encoded(token));
+        if self.hint {
+            form.push_str("&token_type_hint=access_token");
+        }
+        for (name, value) in &proof.parameters {
+            form.push('&');
+            form.push_str(name);
+            form.push('=');
+            form.push_str(&form_encoded(value));
+        }
+        let mut request = Request::post(endpoint.as_str())
+            .header(header::ACCEPT, "application/json")
+            .header(header::CONTENT_TYPE, "application/x-www-form-urlencoded")
+            .body(Bytes::from(form))
+            .map_err(|_| Rejection::misconfigured("introspection: the endpoint's URL cannot be asked"))?;
+        if let Some(authorization) = proof.authorization {
+            request.headers_mut().insert(header::AUTHORIZATION, authorization);
+        }
+        Ok(request)
+    }
+}
+
+/// `Retry-After` in seconds (RFC 9110 §10.2.3). A date is not read: it would need the server's clock.
+fn retry_after(headers: &HeaderMap) -> Option<Duration> {
+    let seconds: u64 = headers.get(header::RETRY_AFTER)?.to_str().ok()?.trim().parse().ok()?;
+    Some(Duration::from_secs(seconds.min(LONGEST_RETRY)))
+}
