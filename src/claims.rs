@@ -6,14 +6,10 @@
 
 use std::{
     collections::BTreeMap,
-    fmt,
     time::{Duration, SystemTime},
 };
 
-use serde::{
-    Deserialize, Deserializer,
-    de::{self, DeserializeOwned, Visitor},
-};
+use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::value::RawValue;
 
 #[cfg(any(feature = "jwt", feature = "introspection"))]
@@ -191,11 +187,16 @@ enum PlainOrComplex {
 /// Seconds since 1970-01-01T00:00:00Z, with or without fraction (RFC 7519 §2).
 ///
 /// Kept in milliseconds; what is beyond some 290 million years stops there instead of wrapping around.
+#[derive(Deserialize)]
+#[serde(try_from = "serde_json::Number")]
 struct NumericDate(SystemTime);
 
-impl NumericDate {
+impl TryFrom<serde_json::Number> for NumericDate {
+    type Error = &'static str;
+
     #[allow(clippy::cast_possible_truncation, reason = "casting a float saturates")]
-    fn from_seconds(seconds: f64) -> Self {
+    fn try_from(seconds: serde_json::Number) -> Result<Self, Self::Error> {
+        let seconds = seconds.as_f64().ok_or("a number that is too large")?;
         let milliseconds = (seconds * 1000.0) as i64;
         let distance = Duration::from_millis(milliseconds.unsigned_abs());
         let date = if milliseconds < 0 {
@@ -203,36 +204,7 @@ impl NumericDate {
         } else {
             SystemTime::UNIX_EPOCH.checked_add(distance)
         };
-        Self(date.unwrap_or(SystemTime::UNIX_EPOCH))
-    }
-}
-
-impl<'de> Deserialize<'de> for NumericDate {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Number;
-
-        #[allow(clippy::cast_precision_loss, reason = "exact up to 285 million years from now")]
-        impl Visitor<'_> for Number {
-            type Value = NumericDate;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a number of seconds")
-            }
-
-            fn visit_u64<E>(self, seconds: u64) -> Result<NumericDate, E> {
-                Ok(NumericDate::from_seconds(seconds as f64))
-            }
-
-            fn visit_i64<E>(self, seconds: i64) -> Result<NumericDate, E> {
-                Ok(NumericDate::from_seconds(seconds as f64))
-            }
-
-            fn visit_f64<E: de::Error>(self, seconds: f64) -> Result<NumericDate, E> {
-                Ok(NumericDate::from_seconds(seconds))
-            }
-        }
-
-        deserializer.deserialize_any(Number)
+        date.map(Self).ok_or("a date that the system cannot tell")
     }
 }
 

@@ -49,13 +49,18 @@ impl Issuer {
         &self.identifier
     }
 
-    pub(crate) fn http(&self) -> Http {
-        self.http
+    /// Where the endpoints that its metadata name may be plain `http`. A document that came by `https` cannot send us to
+    /// a port of this very machine.
+    pub(crate) fn http_of_endpoints(&self) -> Http {
+        match self.http {
+            Http::OnLoopback if self.identifier.starts_with("https:") => Http::Nowhere,
+            http => http,
+        }
     }
 
     /// Looks at the places where metadata may be, and takes the first document whose `issuer` is exactly this one.
     ///
-    /// A place without such a document is passed over; a host that does not answer at one place is not asked for others.
+    /// A place without such a document is passed over.
     pub(crate) async fn discover(&self, network: &Network, deadline: Duration) -> Result<Metadata, FetchError> {
         let mut problems = Vec::new();
         for url in self.well_known() {
@@ -63,8 +68,8 @@ impl Issuer {
                 .header(header::ACCEPT, "application/json")
                 .body(Bytes::new())
                 .map_err(FetchError::new)?;
-            let response = network.exchange(request, MAX_DOCUMENT, deadline).await?;
-            match self.read(&response) {
+            let response = network.exchange(request, MAX_DOCUMENT, deadline).await;
+            match response.and_then(|response| self.read(&response)) {
                 Ok(metadata) => return Ok(metadata),
                 Err(problem) => problems.push(format!("{url}: {problem}")),
             }

@@ -11,9 +11,13 @@ pub(crate) struct Endpoint(String);
 /// Where plain `http` is good enough.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Http {
+    /// Nowhere at all.
+    #[cfg(any(feature = "jwt", feature = "introspection"))]
+    Nowhere,
     /// On the machine itself, where nobody listens in.
     OnLoopback,
     /// Everywhere, because the user said so.
+    #[cfg(any(feature = "jwt", feature = "introspection", test))]
     Everywhere,
 }
 
@@ -39,8 +43,11 @@ impl Endpoint {
         }
         match scheme {
             "https" => Ok(()),
-            "http" if http == Http::Everywhere || is_loopback(authority.host()) => Ok(()),
-            "http" => Err("https, which plain http beyond a loopback host is not unless explicitly allowed"),
+            "http" if http == Http::Everywhere => Ok(()),
+            "http" if http == Http::OnLoopback && is_loopback(authority.host()) => Ok(()),
+            "http" => {
+                Err("https, in place of which plain http is only allowed on loopback hosts or by explicit choice")
+            }
             _ => Err("an absolute https URL"),
         }
     }

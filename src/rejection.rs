@@ -10,7 +10,8 @@ use http::{
 };
 
 use crate::{
-    challenge::ChallengeParams, protector::RefusalBody, require::Requirement, scope::Scope, token::CurrentToken,
+    challenge::ChallengeParams, error::shown, protector::RefusalBody, require::Requirement, scope::Scope,
+    token::CurrentToken,
 };
 
 /// Why a request is refused. Every refusal there is, from the protector, a guard or a handler, is one of these.
@@ -116,7 +117,10 @@ impl Rejection {
     pub(crate) fn insufficient_scope(requirement: &Requirement, token: &CurrentToken) -> Self {
         let mut rejection = Self::new(
             RejectionKind::InsufficientScope,
-            format!("expected {requirement}, got scopes [{}]", token.scopes()),
+            format!(
+                "expected {requirement}, got scopes {}",
+                shown(&token.scopes().to_string())
+            ),
         );
         rejection.0.scopes = requirement.scopes_to_name(Some(token));
         rejection
@@ -304,6 +308,10 @@ impl Rejection {
                 let challenge = ours.1.unwrap_or_else(|| params.challenge(None, &[]));
                 replaced.headers_mut().insert(header::WWW_AUTHENTICATE, challenge);
             }
+            replaced
+                .headers_mut()
+                .entry(header::CACHE_CONTROL)
+                .or_insert(HeaderValue::from_static("no-store"));
             response = replaced.map(Some);
         }
         self.attach(response.map(RefusalBody::refusal))

@@ -1,6 +1,6 @@
 //! Scopes: the one that is demanded, and those that a token has.
 
-use std::{fmt, str::FromStr};
+use std::{collections::HashSet, fmt, str::FromStr};
 
 use serde::{Deserialize, Serialize, de};
 
@@ -98,13 +98,11 @@ impl Scopes {
 
 impl<'a> FromIterator<&'a str> for Scopes {
     fn from_iter<I: IntoIterator<Item = &'a str>>(scopes: I) -> Self {
-        let mut granted = Self::default();
-        for scope in scopes {
-            if !scope.is_empty() && !granted.contains(scope) {
-                granted.0.push(scope.into());
-            }
-        }
-        granted
+        let mut seen = HashSet::new();
+        let new = scopes
+            .into_iter()
+            .filter(|scope| !scope.is_empty() && seen.insert(*scope));
+        Self(new.map(Into::into).collect())
     }
 }
 

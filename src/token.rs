@@ -57,7 +57,10 @@ pub(crate) type ScopeHierarchy = Arc<dyn Fn(&str, &str) -> bool + Send + Sync>;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum StandsFor {
-    /// A user, who let the client act for them: the subject is not the client.
+    /// A user, who let the client act for them: the subject is another than the client.
+    ///
+    /// Some issuers give clients a subject of their own (Auth0: `…@clients`; Keycloak: a service account), which looks
+    /// the same; there, look for what they mark such tokens with.
     User,
     /// The client itself: there is no subject beside it (RFC 9068 §2.2, RFC 6749 §4.4).
     Client,
@@ -67,7 +70,7 @@ pub enum StandsFor {
 
 /// Claims that do not have the shape that was asked for.
 #[derive(Debug, thiserror::Error)]
-#[error("the token's claims do not have the expected shape: {0}")]
+#[error("the token's claims do not have the expected shape")]
 pub struct ClaimsError(#[source] serde_json::Error);
 
 impl CurrentToken {
@@ -261,8 +264,8 @@ impl CurrentToken {
 
     /// Whether the token stands for a user or for the client itself.
     ///
-    /// An authorization server may let clients choose identifiers that look like a user's; where that matters, look
-    /// here before you look up the subject (RFC 9700 §4.15).
+    /// An authorization server may let clients choose identifiers that are a user's, too; look here before you look up
+    /// the subject (RFC 9700 §4.15).
     pub fn stands_for(&self) -> StandsFor {
         match (self.subject(), self.client_id()) {
             (Some(subject), Some(client)) if subject != client => StandsFor::User,
@@ -362,7 +365,7 @@ mod tests {
     }
 
     #[test]
-    fn a_client_cannot_pose_as_a_user() {
+    fn a_client_that_is_its_own_subject_does_not_pass_for_a_user() {
         assert_eq!(
             token(json!({ "sub": "alice", "client_id": "app" })).stands_for(),
             StandsFor::User

@@ -310,7 +310,9 @@ impl IntrospectionValidator {
             let epoch = inner.remembered.epoch();
             async move { inner.ask(&token, digest, now, epoch).await }
         };
-        self.inner.flights.join(digest, start).await
+        // Discovery and the exchange have one timeout each.
+        let patience = self.inner.client.timeout * 2;
+        self.inner.flights.join(digest, patience, start).await
     }
 }
 

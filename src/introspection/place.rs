@@ -68,7 +68,7 @@ impl Place {
         let (discovered_by_task, network) = (discovered.clone(), network.clone());
         let looked_up = discovered
             .flights
-            .join((), move || async move {
+            .join((), deadline, move || async move {
                 discovered_by_task.look_up(&network, deadline, now).await
             })
             .await;
@@ -105,7 +105,7 @@ impl Discovered {
                  if it has one, give its URL to `IntrospectionValidator::new`",
             ));
         };
-        let endpoint = Endpoint::parse("introspection_endpoint", &url, self.issuer.http())
+        let endpoint = Endpoint::parse("introspection_endpoint", &url, self.issuer.http_of_endpoints())
             .map_err(|error| Rejection::misconfigured(format!("introspection: metadata: {error}")))?;
         *self.found() = Some((endpoint.clone(), now.monotonic));
         Ok(endpoint)

@@ -7,9 +7,9 @@
 //!   503         │           │ refresh      │ failed: use, and retry           │
 //! ```
 //!
-//! A token that names a key the set does not have causes a fetch, too, but no more than one in a cooldown, counted
-//! from the last attempt: whoever makes up key names can neither flood the issuer nor delay a rotation by more than one
-//! cooldown.
+//! A token that names a key the set does not have causes a fetch, too, and so does one whose key has no name when no
+//! key verifies it; but no more than one in a cooldown, counted from the last attempt: whoever makes up tokens can
+//! neither flood the issuer nor delay a rotation by more than one cooldown.
 
 use std::{
     collections::HashSet,
@@ -110,6 +110,7 @@ struct Known {
 #[derive(Clone, Debug)]
 struct Fetched {
     keys: Arc<KeySet>,
+    endpoint: Endpoint,
     at: Instant,
     lifetime: Duration,
     etag: Option<HeaderValue>,
@@ -155,8 +156,9 @@ impl RemoteKeys {
         };
         let (keys, age, lifetime) = (Arc::clone(&set.keys), now.since(set.at), set.lifetime);
         drop(known);
-        // Past its lifetime a set is used only when the attempt to renew it has failed.
-        if age >= lifetime && !failed {
+        // Past its lifetime a set is used only when an attempt to renew it has failed just now. Where requests keep
+        // coming there always is one, begun in the background; after a pause the first request waits.
+        if age >= lifetime && (!failed || rested(cooldown * 2)) {
             return Lookup::Wait;
         }
         if let Candidates::Unknown = keys.candidates(kid, algorithm) {
@@ -172,6 +174,15 @@ impl RemoteKeys {
         Lookup::Keys(keys)
     }
 
+    /// Whether a fetch is due that could bring another key.
+    pub(crate) fn may_refetch(&self, now: Moment) -> bool {
+        let known = self.0.lock();
+        known.pending
+            || known
+                .attempted
+                .is_none_or(|then| now.since(then) >= self.0.settings.cooldown)
+    }
+
     /// Waits for a fetch, then looks again.
     pub(crate) async fn fetch(
         &self,
@@ -183,7 +194,11 @@ impl RemoteKeys {
             Some(set) if now.since(set.at) < set.lifetime => self.0.settings.cooldown,
             _ => FIRST_RETRY.min(self.0.settings.cooldown),
         };
-        self.0.flights.join((), || self.0.clone().refresh(now, pause)).await;
+        let patience = self.0.settings.deadline * 2;
+        self.0
+            .flights
+            .join((), patience, || self.0.clone().refresh(now, pause))
+            .await;
         let known = self.0.lock();
         match known.usable_set(now, self.0.settings.stale_bound) {
             None => Err(no_keys()),
@@ -203,23 +218,22 @@ impl Remote {
 
     /// Fetches the set once, unless that was tried less than `pause` ago.
     async fn refresh(self: Arc<Self>, now: Moment, pause: Duration) {
-        let etag = {
+        let (last, attempt) = {
             let mut known = self.lock();
-            // There is one flight at a time. One that is pending from before was broken off, and does not count.
-            if !known.pending && known.attempted.is_some_and(|then| now.since(then) < pause) {
+            if known.attempted.is_some_and(|then| now.since(then) < pause) {
                 return;
             }
             known.attempted = Some(now.monotonic);
             known.pending = true;
-            known.set.as_ref().and_then(|set| set.etag.clone())
+            (known.set.clone(), Attempt(&self))
         };
         let patience = self.settings.deadline * 2;
-        let outcome = match tokio::time::timeout(patience, self.fetch_set(now, etag)).await {
+        let outcome = match tokio::time::timeout(patience, self.fetch_set(now, last)).await {
             Ok(outcome) => outcome,
             Err(_) => Err(FetchError::new(format_args!("no JWK set within {patience:?}"))),
         };
+        drop(attempt);
         let mut known = self.lock();
-        known.pending = false;
         known.failed = outcome.is_err();
         if let Err(problem) = outcome {
             // The set may have moved: look for it anew.
@@ -229,11 +243,13 @@ impl Remote {
         }
     }
 
-    async fn fetch_set(&self, now: Moment, etag: Option<HeaderValue>) -> Result<(), FetchError> {
+    async fn fetch_set(&self, now: Moment, last: Option<Fetched>) -> Result<(), FetchError> {
         let endpoint = self.locate(now).await?;
         let mut request =
             Request::get(endpoint.as_str()).header(header::ACCEPT, "application/jwk-set+json, application/json");
-        if let Some(etag) = etag {
+        // A tag means something to the endpoint that gave it, and to no other.
+        let last = last.filter(|last| last.endpoint == endpoint);
+        if let Some(etag) = last.as_ref().and_then(|last| last.etag.clone()) {
             request = request.header(header::IF_NONE_MATCH, etag);
         }
         let request = request.body(Bytes::new()).map_err(FetchError::new)?;
@@ -244,10 +260,12 @@ impl Remote {
             .await?;
         let lifetime = lifetime(response.headers()).unwrap_or(self.settings.lifetime);
         let lifetime = lifetime.clamp(*LIFETIMES.start(), *LIFETIMES.end());
-        if response.status() == StatusCode::NOT_MODIFIED
-            && let Some(set) = &mut self.lock().set
-        {
-            (set.at, set.lifetime) = (now.monotonic, lifetime);
+        if let Some(last) = last.filter(|_| response.status() == StatusCode::NOT_MODIFIED) {
+            self.lock().set = Some(Fetched {
+                at: now.monotonic,
+                lifetime,
+                ..last
+            });
             return Ok(());
         }
         expect_ok(&response)?;
@@ -255,6 +273,7 @@ impl Remote {
         let mut known = self.lock();
         known.set = Some(Fetched {
             keys: Arc::new(keys),
+            endpoint,
             at: now.monotonic,
             lifetime,
             etag: response.headers().get(header::ETAG).cloned(),
@@ -278,9 +297,21 @@ impl Remote {
         let jwks_uri = metadata
             .jwks_uri
             .ok_or_else(|| FetchError::new("the metadata has no `jwks_uri`"))?;
-        let endpoint = Endpoint::parse("jwks_uri", &jwks_uri, issuer.http()).map_err(FetchError::new)?;
+        let endpoint = Endpoint::parse("jwks_uri", &jwks_uri, issuer.http_of_endpoints()).map_err(FetchError::new)?;
         self.lock().discovered = Some((endpoint.clone(), now.monotonic));
         Ok(endpoint)
+    }
+}
+
+/// A fetch under way. When it is over, however it ended, it is no longer pending; and it counts as failed until it is
+/// known better.
+struct Attempt<'a>(&'a Remote);
+
+impl Drop for Attempt<'_> {
+    fn drop(&mut self) {
+        let mut known = self.0.lock();
+        known.pending = false;
+        known.failed = true;
     }
 }
 

@@ -255,8 +255,8 @@ pub(crate) struct SkippedKey {
 
 /// What a set has for a token.
 pub(crate) enum Candidates<'a> {
-    /// These keys may have signed it.
-    Keys(Vec<&'a VerifyingKey>),
+    /// These keys may have signed it. Unless they were `named` by it, another one may as well, that is not in the set.
+    Keys { keys: Vec<&'a VerifyingKey>, named: bool },
     /// There is the key that the token names, but it is of another family.
     OtherFamily,
     /// There is no key that could have signed it.
@@ -299,6 +299,11 @@ impl KeySet {
         Self { keys }
     }
 
+    /// Whether a token's key is one that it names, so that no other one could be meant.
+    pub(crate) fn has_named(&self, kid: Option<&str>, algorithm: Algorithm) -> bool {
+        matches!(self.candidates(kid, algorithm), Candidates::Keys { named: true, .. })
+    }
+
     /// The keys that may have signed a token: those with its `kid`, else those without any `kid` of their own; all that
     /// fit where the token names none (RFC 7515 §4.1.4, RFC 7517 §4.5).
     pub(crate) fn candidates(&self, kid: Option<&str>, algorithm: Algorithm) -> Candidates<'_> {
@@ -307,16 +312,17 @@ impl KeySet {
             self.keys.iter().filter(fits).take(MAX_TRIED).collect()
         };
         let mut found = fitting(&|key| kid.is_none() || key.kid.as_deref() == kid);
-        if found.is_empty() && self.keys.iter().any(|key| kid.is_some() && key.kid.as_deref() == kid) {
-            return Candidates::OtherFamily;
-        }
-        if found.is_empty() {
+        let named = kid.is_some() && !found.is_empty();
+        if found.is_empty() && kid.is_some() {
+            if self.keys.iter().any(|key| key.kid.as_deref() == kid) {
+                return Candidates::OtherFamily;
+            }
             found = fitting(&|key| key.kid.is_none());
         }
         if found.is_empty() {
             return Candidates::Unknown;
         }
-        Candidates::Keys(found)
+        Candidates::Keys { keys: found, named }
     }
 }
 
@@ -546,7 +552,7 @@ mod tests {
         ] });
         let (set, _) = KeySet::parse(keys.to_string().as_bytes()).unwrap();
         let count = |kid, algorithm| match set.candidates(kid, algorithm) {
-            Candidates::Keys(keys) => keys.len(),
+            Candidates::Keys { keys, .. } => keys.len(),
             Candidates::OtherFamily => 100,
             Candidates::Unknown => 0,
         };

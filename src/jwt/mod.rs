@@ -34,6 +34,7 @@ use crate::{
     endpoint::Http,
     error::{SetupError, within, within_leeway},
     fetch::{Fetch, Network},
+    peek,
     rejection::{Reason, Rejection},
     token::CurrentToken,
     validate::{Presented, TokenValidator},
@@ -362,8 +363,9 @@ impl JwtValidator {
         self.settings(|settings| settings.network = Network::new(fetch))
     }
 
-    /// How long a key set is believed whose server does not say by `Cache-Control: max-age`; 10 min unless set. In
-    /// either case a withdrawn key works no longer than that.
+    /// How long a key set is believed whose server does not say by `Cache-Control: max-age`; 10 min unless set. What it
+    /// says counts between 1 min and 24 h. A withdrawn key works no longer than that, unless no set can be fetched: see
+    /// [`keep_stale_keys`](Self::keep_stale_keys).
     ///
     /// # Errors
     ///
@@ -391,7 +393,9 @@ impl JwtValidator {
         Ok(self.settings(|settings| settings.cooldown = cooldown))
     }
 
-    /// How long the last good key set is used while none can be fetched; 1 h unless set.
+    /// How long the last good key set is used while none can be fetched, counted from when it was; 1 h unless set. An
+    /// answer without any usable key counts as none. Whoever can block the issuer's answers can keep a withdrawn key in
+    /// use for as long.
     ///
     /// # Errors
     ///
@@ -442,7 +446,7 @@ impl JwtValidator {
 
     fn verify(&self, jws: &Jws<'_>, algorithm: Algorithm, keys: &KeySet) -> Result<CurrentToken, Rejection> {
         let candidates = match keys.candidates(jws.header.kid.as_deref(), algorithm) {
-            Candidates::Keys(candidates) => candidates,
+            Candidates::Keys { keys, .. } => keys,
             Candidates::OtherFamily => return Err(jws.header.refused_algorithm()),
             Candidates::Unknown => {
                 return Err(Rejection::invalid_token(
@@ -476,14 +480,36 @@ impl JwtValidator {
         match &self.keys {
             Keys::Secret(algorithm, key) => self.verify_mac(&jws, *algorithm, key).map(Judged::Good),
             Keys::Fixed(keys) => self.verify(&jws, self.algorithm(&jws)?, keys).map(Judged::Good),
-            Keys::Remote(remote) => {
-                let algorithm = self.algorithm(&jws)?;
-                match remote.look(jws.header.kid.as_deref(), algorithm, presented.now()) {
-                    Lookup::Keys(keys) => self.verify(&jws, algorithm, &keys).map(Judged::Good),
-                    Lookup::Refused(rejection) => Err(rejection),
-                    Lookup::Wait => Ok(Judged::NeedsKeys { remote, jws, algorithm }),
-                }
+            Keys::Remote(remote) => self.judge_with(remote, jws, presented),
+        }
+    }
+
+    fn judge_with<'a>(
+        &'a self,
+        remote: &'a RemoteKeys,
+        jws: Jws<'a>,
+        presented: &Presented<'a>,
+    ) -> Result<Judged<'a>, Rejection> {
+        let algorithm = self.algorithm(&jws)?;
+        let (kid, now) = (jws.header.kid.as_deref(), presented.now());
+        let lookup = remote.look(kid, algorithm, now);
+        if let Lookup::Keys(keys) = &lookup {
+            let verdict = self.verify(&jws, algorithm, keys);
+            let is_wrong_key = matches!(&verdict, Err(refusal) if refusal.reason() == Some(Reason::Signature));
+            if !is_wrong_key || keys.has_named(kid, algorithm) || !remote.may_refetch(now) {
+                return verdict.map(Judged::Good);
             }
+        }
+        // A token of another issuer is refused for that: it causes no fetch, and an outage of ours is not its affair.
+        if peek::unverified_issuer(presented.token()).as_ref() != Some(&self.rules.issuer) {
+            return Err(Rejection::invalid_token(
+                Reason::Issuer,
+                "the token names another issuer, or none",
+            ));
+        }
+        match lookup {
+            Lookup::Refused(rejection) => Err(rejection),
+            Lookup::Keys(_) | Lookup::Wait => Ok(Judged::NeedsKeys { remote, jws, algorithm }),
         }
     }
 }

@@ -59,8 +59,8 @@ impl AccessTokenMark {
         })
     }
 
-    /// Access tokens have at least one of these claims, and no other JWT of the issuer has any: `scp` and `roles` at
-    /// Entra ID, `scp` at Okta.
+    /// Access tokens have at least one of these claims, and no other JWT of the issuer has any: `scp` at Okta and, in
+    /// tokens of users, at Entra ID. Roles and groups are no marks: issuers put them into ID tokens, too.
     pub fn any_claim_of<I>(claims: I) -> Self
     where
         I: IntoIterator,

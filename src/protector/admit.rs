@@ -92,7 +92,8 @@ impl Policy {
     fn judge(&self, token: CurrentToken, now: Moment) -> Result<CurrentToken, Rejection> {
         token.judge_time(now.wall)?;
         if token.confirmation().is_some() {
-            // RFC 7800 §3.1: a binding that is not verified must not be ignored.
+            // RFC 7800 §3.1 would let a binding be ignored that is not understood. Then a stolen token would be as good
+            // as any.
             return Err(Rejection::invalid_token(
                 Reason::Unbound,
                 "no verifier is configured for the token's `cnf`",
@@ -130,9 +131,6 @@ impl Policy {
         match entered {
             Entered::With(token) => {
                 audit::admitted(asked, &token);
-                if let Some(authorization) = request.headers.get_mut(header::AUTHORIZATION) {
-                    authorization.set_sensitive(true);
-                }
                 request.extensions.insert(token);
             }
             Entered::Without(anonymous) => {

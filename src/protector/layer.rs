@@ -91,7 +91,8 @@ impl ResourceProtectorLayer {
 
     /// Lets CORS preflight requests in without credentials: `OPTIONS` with `Origin` and
     /// `Access-Control-Request-Method`. Browsers never send credentials with them. Needed where the CORS layer stands
-    /// inside the protector; better is to put it outside.
+    /// inside the protector; better is to put it outside. Guards let them pass, too: whatever answers `OPTIONS` further
+    /// in is open to everybody.
     #[must_use]
     pub fn allow_cors_preflight(mut self) -> Self {
         self.policy().cors_preflight = true;

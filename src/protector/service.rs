@@ -7,7 +7,10 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{Request, Response};
+use http::{
+    Request, Response,
+    header::{self, Entry},
+};
 use http_body::Body;
 use tower_service::Service;
 
@@ -46,6 +49,9 @@ where
 
     fn call(&mut self, request: Request<ReqBody>) -> Self::Future {
         let (mut parts, body) = request.into_parts();
+        if let Entry::Occupied(mut fields) = parts.headers.entry(header::AUTHORIZATION) {
+            fields.iter_mut().for_each(|field| field.set_sensitive(true));
+        }
         let policy = &self.policy;
         let form = policy.forms.of(&parts);
         match policy.admit(&parts, policy.clock.now()) {

@@ -8,7 +8,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{Extensions, Request, Response};
+use http::{Extensions, Method, Request, Response};
 use http_body::Body;
 use pin_project_lite::pin_project;
 use tower_layer::Layer;
@@ -185,14 +185,16 @@ impl RequireLayer {
     }
 
     /// The guard's decision: what it demanded of a request that may pass, or the refusal.
-    fn judge(&self, path: &str, extensions: &Extensions) -> Result<Demanded, Rejection> {
-        let requirement = self.requirement(path);
+    fn judge<B>(&self, request: &Request<B>) -> Result<Demanded, Rejection> {
+        let requirement = self.requirement(request.uri().path());
+        let extensions = request.extensions();
         let token = extensions.get::<CurrentToken>();
         match (token, extensions.get::<Anonymous>()) {
             (Some(token), _) => token.require(requirement)?,
-            (None, Some(Anonymous::Preflight)) => {}
+            // A layer between may have made another method of it, and then it is no preflight any more.
+            (None, Some(Anonymous::Preflight)) if request.method() == Method::OPTIONS => {}
             (None, Some(Anonymous::NoCredentials)) if self.or_anonymous => {}
-            (None, Some(Anonymous::NoCredentials)) => {
+            (None, Some(Anonymous::NoCredentials | Anonymous::Preflight)) => {
                 let mut rejection = Rejection::no_credentials("this route is not open to the anonymous");
                 rejection.demand(requirement.scopes_to_name(None));
                 return Err(rejection);
@@ -269,7 +271,7 @@ where
     }
 
     fn call(&mut self, request: Request<ReqBody>) -> Self::Future {
-        let state = match self.guard.judge(request.uri().path(), request.extensions()) {
+        let state = match self.guard.judge(&request) {
             Ok(demanded) => State::Inner {
                 future: self.inner.call(request),
                 demanded,

@@ -360,19 +360,31 @@ impl Serialize for Node {
 }
 
 /// The keys of the map form; every one that is there must hold.
+///
+/// A key without a value (`null`) is an error: whoever wrote it meant to demand something.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Keys {
+    #[serde(default, deserialize_with = "given")]
     scope: Option<String>,
+    #[serde(default, deserialize_with = "given")]
     any_scope: Option<Vec<String>>,
+    #[serde(default, deserialize_with = "given")]
     role: Option<String>,
+    #[serde(default, deserialize_with = "given")]
     group: Option<String>,
+    #[serde(default, deserialize_with = "given")]
     entitlement: Option<String>,
-    #[serde(default)]
-    claims: BTreeMap<String, OneOrMany>,
-    #[serde(default)]
-    all: Vec<Requirement>,
+    #[serde(default, deserialize_with = "given")]
+    claims: Option<BTreeMap<String, OneOrMany>>,
+    #[serde(default, deserialize_with = "given")]
+    all: Option<Vec<Requirement>>,
+    #[serde(default, deserialize_with = "given")]
     any: Option<Vec<Requirement>>,
+}
+
+fn given<'de, D: de::Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
+    T::deserialize(deserializer).map(Some)
 }
 
 impl Keys {
@@ -383,18 +395,22 @@ impl Keys {
         parts.extend(self.role.map(Requirement::role));
         parts.extend(self.group.map(Requirement::group));
         parts.extend(self.entitlement.map(Requirement::entitlement));
-        parts.extend(
-            self.claims
-                .into_iter()
-                .map(|(name, accepted)| Requirement::claim(name, accepted.into_vec())),
-        );
-        parts.extend(self.all);
+        for (name, accepted) in self.claims.into_iter().flatten() {
+            parts.push(Requirement::claim(name, accepted.into_vec()));
+        }
         if let Some(any) = self.any {
             parts.push(Requirement::any_of(
                 "any",
                 any.into_iter().map(|part| part.0).collect(),
             )?);
         }
+        if parts.is_empty() && self.all.is_none() {
+            return Err(SetupError::new(
+                "requirement",
+                "expected a map with something to demand, got an empty one; `all` with an empty list is a valid token",
+            ));
+        }
+        parts.extend(self.all.into_iter().flatten());
         Ok(Requirement(Node::all(parts.into_iter().map(|part| part.0).collect())))
     }
 }
@@ -472,6 +488,27 @@ mod tests {
         assert!(Requirement::any_scope([""; 0]).is_err());
         assert!(serde_json::from_value::<Requirement>(json!(["admin", ""])).is_err());
         assert!(serde_json::from_value::<Requirement>(json!({ "any": [] })).is_err());
+    }
+
+    #[test]
+    fn a_requirement_that_was_left_blank_is_not_one_that_is_always_met() {
+        for blank in [
+            json!({}),
+            json!(null),
+            json!({ "scope": null }),
+            json!({ "any_scope": null }),
+            json!({ "role": null }),
+            json!({ "claims": null }),
+            json!({ "claims": {} }),
+            json!({ "all": null }),
+            json!({ "any": null }),
+            json!({ "any": [{ "scope": "admin" }, { "role": null }] }),
+            json!({ "any": [{ "scope": "admin" }, {}] }),
+        ] {
+            assert!(serde_json::from_value::<Requirement>(blank.clone()).is_err(), "{blank}");
+        }
+        let explicit = serde_json::from_value::<Requirement>(json!({ "all": [] })).unwrap();
+        assert_eq!(explicit, Requirement::valid_token());
     }
 
     #[test]

@@ -1,9 +1,9 @@
 //! Several issuers behind one layer.
 
 use std::{
-    collections::{HashMap, VecDeque},
+    collections::HashMap,
     fmt,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 use super::{AnyValidator, Presented, TokenValidator};
@@ -51,8 +51,16 @@ type MakeValidator = dyn Fn(&str) -> Option<Arc<dyn AnyValidator>> + Send + Sync
 
 #[derive(Default)]
 struct Made {
-    validators: HashMap<String, Arc<dyn AnyValidator>>,
-    oldest_first: VecDeque<String>,
+    tenants: HashMap<String, Tenant>,
+    /// Counts uses, to tell who was used last.
+    uses: u64,
+}
+
+struct Tenant {
+    validator: Arc<dyn AnyValidator>,
+    /// Whether any token of it was ever good. A made-up name can make a tenant, but not a good token.
+    proven: bool,
+    last_use: u64,
 }
 
 impl ByIssuer {
@@ -102,8 +110,10 @@ impl ByIssuer {
 
     /// JWTs of any other issuer go to the validator that the function makes for it, if it knows it.
     ///
-    /// The function is called with whatever a request's token claims, so it must compare with a list, or fully match a
-    /// pattern, and not do I/O. What it makes is kept, the `capacity` last made ones at the most.
+    /// The function is called with whatever a request's token claims, so it must not do I/O, and should compare with a
+    /// list of tenants. With a pattern instead, anybody can make it make validators, each of which asks its issuer for
+    /// keys: give them one [`Fetch`](crate::Fetch) to share, and the pattern no host but your own. What it makes is kept,
+    /// `capacity` validators at the most; those go first that never found a token good, then those longest out of use.
     #[must_use]
     pub fn tenants<V: TokenValidator>(
         mut self,
@@ -196,48 +206,85 @@ impl ByIssuer {
 
 impl Tenants {
     fn validator(&self, issuer: &str) -> Option<Arc<dyn AnyValidator>> {
-        if let Some(validator) = self.lock().validators.get(issuer) {
-            return Some(Arc::clone(validator));
+        if let Some(tenant) = self.lock().used(issuer) {
+            return Some(Arc::clone(&tenant.validator));
         }
         let validator = (self.make)(issuer)?;
         let mut made = self.lock();
-        if let Some(first) = made.validators.get(issuer) {
-            return Some(Arc::clone(first));
+        if let Some(tenant) = made.used(issuer) {
+            // Somebody else was faster.
+            return Some(Arc::clone(&tenant.validator));
         }
-        if made.validators.len() >= self.capacity
-            && let Some(oldest) = made.oldest_first.pop_front()
-        {
-            made.validators.remove(&oldest);
+        if made.tenants.len() >= self.capacity {
+            made.make_room();
         }
-        made.oldest_first.push_back(issuer.to_owned());
-        made.validators.insert(issuer.to_owned(), Arc::clone(&validator));
+        let tenant = Tenant {
+            validator: Arc::clone(&validator),
+            proven: false,
+            last_use: made.uses,
+        };
+        made.tenants.insert(issuer.to_owned(), tenant);
         Some(validator)
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, Made> {
+    fn prove(&self, issuer: &str) {
+        if let Some(tenant) = self.lock().tenants.get_mut(issuer) {
+            tenant.proven = true;
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Made> {
         self.made.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// The validator that was chosen by an issuer must have found that issuer, if it found any.
-fn same_issuer(token: CurrentToken, routed: Option<&str>) -> Result<CurrentToken, Rejection> {
-    match (routed, token.issuer()) {
-        (Some(routed), Some(found)) if routed != found => Err(Rejection::invalid_token(
-            Reason::Issuer,
-            format!(
-                "the token names the issuer {}, its validator {}",
-                shown(routed),
-                shown(found)
-            ),
-        )),
-        _ => Ok(token),
+impl Made {
+    fn used(&mut self, issuer: &str) -> Option<&Tenant> {
+        self.uses += 1;
+        let tenant = self.tenants.get_mut(issuer)?;
+        tenant.last_use = self.uses;
+        Some(tenant)
+    }
+
+    /// Gives up the tenant that has no good token to show for itself, and of those the one that was not used for longest.
+    fn make_room(&mut self) {
+        let first_to_go = self
+            .tenants
+            .iter()
+            .min_by_key(|(_, tenant)| (tenant.proven, tenant.last_use));
+        if let Some(issuer) = first_to_go.map(|(issuer, _)| issuer.clone()) {
+            self.tenants.remove(&issuer);
+        }
+    }
+}
+
+impl ByIssuer {
+    /// The validator that was chosen by an issuer must have found that issuer, if it found any.
+    fn same_issuer(&self, token: CurrentToken, routed: Option<&str>) -> Result<CurrentToken, Rejection> {
+        let Some(routed) = routed else {
+            return Ok(token);
+        };
+        if let Some(found) = token.issuer().filter(|found| *found != routed) {
+            return Err(Rejection::invalid_token(
+                Reason::Issuer,
+                format!(
+                    "the token names the issuer {}, its validator {}",
+                    shown(routed),
+                    shown(found)
+                ),
+            ));
+        }
+        if let Some(tenants) = self.tenants.as_ref().filter(|_| !self.issuers.contains_key(routed)) {
+            tenants.prove(routed);
+        }
+        Ok(token)
     }
 }
 
 impl TokenValidator for ByIssuer {
     async fn validate(&self, presented: &Presented<'_>) -> Result<CurrentToken, Rejection> {
         let (validator, issuer) = self.route(presented.token())?;
-        same_issuer(validator.later(presented).await?, issuer.as_deref())
+        self.same_issuer(validator.later(presented).await?, issuer.as_deref())
     }
 
     fn validate_now(&self, presented: &Presented<'_>) -> Option<Result<CurrentToken, Rejection>> {
@@ -245,7 +292,7 @@ impl TokenValidator for ByIssuer {
             Err(rejection) => Some(Err(rejection)),
             Ok((validator, issuer)) => {
                 let answer = validator.now(presented)?;
-                Some(answer.and_then(|token| same_issuer(token, issuer.as_deref())))
+                Some(answer.and_then(|token| self.same_issuer(token, issuer.as_deref())))
             }
         }
     }

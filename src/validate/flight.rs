@@ -5,6 +5,7 @@ use std::{
     fmt,
     hash::Hash,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
 };
 
 use tokio::{runtime::Handle, sync::watch};
@@ -40,16 +41,25 @@ where
         Self(Arc::new(Mutex::new(HashMap::new())))
     }
 
-    /// Waits for the call that asks for `key`; starts it if none is under way.
-    pub(crate) async fn join<F>(&self, key: K, start: impl FnOnce() -> F) -> Landed<V>
+    /// Waits for the call that asks for `key`, no longer than `patience`; starts it if none is under way.
+    ///
+    /// The call has a deadline of its own. It lapses unnoticed where the runtime that the call runs on stands still; so
+    /// whoever loses patience with a call takes it off the list, and the next one starts another.
+    pub(crate) async fn join<F>(&self, key: K, patience: Duration, start: impl FnOnce() -> F) -> Landed<V>
     where
         F: Future<Output = V> + Send + 'static,
     {
-        let Some((mut landing, own)) = self.launch(key, start) else {
+        let Some((mut landing, own)) = self.launch(key.clone(), start) else {
             return Landed::Lost;
         };
-        let landed = landing.wait_for(Option::is_some).await;
-        match landed.ok().and_then(|value| value.clone()) {
+        let landed = match tokio::time::timeout(patience, landing.wait_for(Option::is_some)).await {
+            Ok(landed) => landed.ok().and_then(|value| value.clone()),
+            Err(_) => {
+                self.forget(&key);
+                None
+            }
+        };
+        match landed {
             Some(value) if own => Landed::Own(value),
             Some(value) => Landed::Joined(value),
             None => Landed::Lost,
@@ -158,6 +168,15 @@ mod tests {
 
     use super::*;
 
+    const PATIENCE: Duration = Duration::from_secs(60);
+
+    #[tokio::test(start_paused = true)]
+    async fn a_call_that_never_ends_is_left_behind_when_patience_is_over() {
+        let flights = Flights::<u8, u32>::new();
+        assert_eq!(flights.join(1, PATIENCE, std::future::pending).await, Landed::Lost);
+        assert_eq!(flights.join(1, PATIENCE, || async { 1 }).await, Landed::Own(1));
+    }
+
     #[tokio::test]
     async fn a_thousand_waiters_make_one_call_and_survive_the_one_who_started_it() {
         let flights = Flights::<u8, u32>::new();
@@ -166,7 +185,7 @@ mod tests {
         let wait = |_| {
             let (flights, calls, gate) = (flights.clone(), calls.clone(), gate.clone());
             tokio::spawn(async move {
-                let landed = flights.join(1, || async move {
+                let landed = flights.join(1, PATIENCE, || async move {
                     calls.fetch_add(1, Ordering::SeqCst);
                     let _open = gate.acquire().await;
                     7
@@ -194,9 +213,9 @@ mod tests {
     #[tokio::test]
     async fn a_call_that_panics_is_lost_for_its_waiters_and_the_next_one_starts_anew() {
         let flights = Flights::<u8, u32>::new();
-        let landed = flights.join(1, || async { panic!("on purpose") }).await;
+        let landed = flights.join(1, PATIENCE, || async { panic!("on purpose") }).await;
         assert_eq!(landed, Landed::Lost);
-        assert_eq!(flights.join(1, || async { 1 }).await, Landed::Own(1));
+        assert_eq!(flights.join(1, PATIENCE, || async { 1 }).await, Landed::Own(1));
     }
 
     #[tokio::test]
@@ -212,13 +231,13 @@ mod tests {
         };
         let early = tokio::spawn({
             let flights = flights.clone();
-            async move { flights.join(1, slow).await }
+            async move { flights.join(1, PATIENCE, slow).await }
         });
         while flights.lock().is_empty() {
             tokio::task::yield_now().await;
         }
         flights.forget(&1);
-        assert_eq!(flights.join(1, || async { 2 }).await, Landed::Own(2));
+        assert_eq!(flights.join(1, PATIENCE, || async { 2 }).await, Landed::Own(2));
         gate.add_permits(1);
         assert_eq!(early.await.unwrap(), Landed::Own(1));
     }
@@ -226,7 +245,7 @@ mod tests {
     #[test]
     fn without_a_runtime_nothing_panics() {
         let flights = Flights::<u8, u32>::new();
-        let mut join = std::pin::pin!(flights.join(1, || async { 1 }));
+        let mut join = std::pin::pin!(flights.join(1, PATIENCE, || async { 1 }));
         let mut cx = std::task::Context::from_waker(std::task::Waker::noop());
         assert_eq!(join.as_mut().poll(&mut cx), std::task::Poll::Ready(Landed::Lost));
     }

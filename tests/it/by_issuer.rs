@@ -153,12 +153,33 @@ async fn tenants_are_made_once_while_they_are_remembered_and_unknown_ones_never(
         assert_eq!(subject(&tokens, &jwt(unknown)).await.0, 401);
     }
     assert_eq!(made.load(Ordering::SeqCst), 2);
-    // Two are kept: a third takes the place of the first.
+    // Two are kept: a third takes the place of the one that was longest out of use.
     assert_eq!(subject(&tokens, &jwt("https://auth.test/t3")).await.0, 200);
-    assert_eq!(subject(&tokens, &jwt("https://auth.test/t2")).await.0, 200);
-    assert_eq!(made.load(Ordering::SeqCst), 3);
     assert_eq!(subject(&tokens, &jwt("https://auth.test/t1")).await.0, 200);
+    assert_eq!(made.load(Ordering::SeqCst), 3);
+    assert_eq!(subject(&tokens, &jwt("https://auth.test/t2")).await.0, 200);
     assert_eq!(made.load(Ordering::SeqCst), 4);
+}
+
+#[tokio::test]
+async fn made_up_tenants_do_not_drive_out_those_that_have_shown_a_good_token() {
+    let made = Arc::new(AtomicUsize::new(0));
+    let count = made.clone();
+    let tokens = ByIssuer::new().tenants(10, move |issuer| {
+        let good = issuer == "https://good.test";
+        count.fetch_add(usize::from(good), Ordering::SeqCst);
+        Some(Says::new(None, if good { "good" } else { "refuses" }))
+    });
+    let tokens = ResourceProtectorLayer::new(tokens);
+    assert_eq!(subject(&tokens, &jwt("https://good.test")).await.0, 200);
+    for n in 0..100 {
+        assert_eq!(
+            subject(&tokens, &jwt(&format!("https://made-up-{n}.test"))).await.0,
+            401
+        );
+    }
+    assert_eq!(subject(&tokens, &jwt("https://good.test")).await.0, 200);
+    assert_eq!(made.load(Ordering::SeqCst), 1);
 }
 
 #[test]

@@ -493,3 +493,140 @@ fn intervals_out_of_bounds_are_setup_errors() {
     assert!(validator().timeout(Duration::ZERO).is_err());
     assert!(validator().refresh_interval(MINUTE).is_ok());
 }
+
+#[tokio::test]
+async fn a_key_without_a_name_is_fetched_anew_when_it_does_not_verify() {
+    let world = World::new();
+    let nameless = |issuer: &TestIssuer| {
+        let mut keys: serde_json::Value = serde_json::from_str(&issuer.jwks()).unwrap();
+        for key in keys["keys"].as_array_mut().unwrap() {
+            key.as_object_mut().unwrap().remove("kid");
+        }
+        json_response(&keys)
+    };
+    let token = || world.issuer.access_token(API).without_header("kid").mint();
+    world.issuer.respond_at(JWKS, nameless(&world.issuer));
+    assert_eq!(world.status(&token()).await, 200);
+    world.clock.advance(MINUTE);
+    world.issuer.rotate_key();
+    world.issuer.withdraw_old_keys();
+    world.issuer.respond_at(JWKS, nameless(&world.issuer));
+    assert_eq!(world.status(&token()).await, 200);
+    assert_eq!(world.fetches(), 2);
+    // The new key has a name; tokens name it.
+    world.clock.advance(MINUTE);
+    world.issuer.respond_normally_at(JWKS);
+    world.issuer.rotate_key();
+    assert_eq!(world.status(&world.token()).await, 200);
+    for _ in 0..10 {
+        let stranger = world
+            .issuer
+            .access_token(API)
+            .without_header("kid")
+            .signed_by_a_stranger()
+            .mint();
+        assert_eq!(world.status(&stranger).await, 401);
+    }
+    assert_eq!(world.fetches(), 3);
+}
+
+#[tokio::test]
+async fn a_failure_long_ago_does_not_let_an_old_set_pass() {
+    let world = World::new();
+    let token = world.token();
+    assert_eq!(world.status(&token).await, 200);
+    world.issuer.go_down();
+    world.clock.advance(MINUTE);
+    assert_eq!(world.status(&world.junk(0)).await, 503);
+    world.issuer.come_back();
+    world.issuer.rotate_key();
+    world.issuer.withdraw_old_keys();
+    world.clock.advance(50 * MINUTE);
+    assert_eq!(world.status(&token).await, 401);
+}
+
+#[tokio::test]
+async fn an_etag_is_sent_only_to_the_endpoint_that_gave_it() {
+    let world = World::new();
+    let place = "/.well-known/oauth-authorization-server/tenant";
+    let metadata = |path: &str| {
+        json_response(&json!({ "issuer": world.issuer.url(), "jwks_uri": format!("https://auth.test{path}") }))
+    };
+    let tagged = |keys: String| {
+        let response = Response::builder().header(header::ETAG, "\"1\"");
+        response.body(Bytes::from(keys)).unwrap()
+    };
+    world.issuer.respond_at(place, metadata("/old"));
+    world.issuer.respond_at("/old", tagged(world.issuer.jwks()));
+    assert_eq!(world.status(&world.token()).await, 200);
+    world.issuer.respond_at(place, metadata("/new"));
+    world.issuer.rotate_key();
+    world.issuer.respond_at("/new", tagged(world.issuer.jwks()));
+    world.clock.advance(61 * MINUTE);
+    assert_eq!(world.status(&world.token()).await, 200);
+    assert!(
+        !world
+            .issuer
+            .last_request("/new")
+            .unwrap()
+            .headers()
+            .contains_key(header::IF_NONE_MATCH)
+    );
+}
+
+#[tokio::test]
+async fn metadata_that_came_by_https_cannot_send_us_to_this_machine() {
+    let world = World::new();
+    let metadata = json!({ "issuer": world.issuer.url(), "jwks_uri": "http://127.0.0.1:8500/v1/agent/leave" });
+    world.issuer.respond_at(
+        "/.well-known/oauth-authorization-server/tenant",
+        json_response(&metadata),
+    );
+    assert_eq!(world.status(&world.token()).await, 503);
+    assert!(world.issuer.last_request("/v1/agent/leave").is_none());
+}
+
+#[tokio::test]
+async fn metadata_are_found_although_another_place_answers_too_much() {
+    let world = World::new();
+    let page = Response::new(Bytes::from(vec![b'x'; 300 * 1024]));
+    world
+        .issuer
+        .respond_at("/.well-known/oauth-authorization-server/tenant", page);
+    assert_eq!(world.status(&world.token()).await, 200);
+}
+
+#[tokio::test]
+async fn a_token_of_another_issuer_causes_no_fetch_and_is_no_outage() {
+    let world = World::new();
+    let foreign = || world.issuer.access_token(API).claim("iss", "https://other.test").mint();
+    assert_eq!(world.status(&foreign()).await, 401);
+    assert_eq!(
+        world.issuer.requests("/.well-known/oauth-authorization-server/tenant"),
+        0
+    );
+    world.issuer.go_down();
+    assert_eq!(world.status(&world.token()).await, 503);
+    assert_eq!(world.status(&foreign()).await, 401);
+}
+
+#[tokio::test]
+async fn a_fetch_that_panics_is_an_outage_with_the_usual_pause() {
+    struct Panics(std::sync::Arc<std::sync::atomic::AtomicUsize>);
+    impl resource_protector::Fetch for Panics {
+        async fn fetch(
+            &self,
+            _: http::Request<Bytes>,
+            _: usize,
+        ) -> Result<Response<Bytes>, resource_protector::FetchError> {
+            self.0.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
+            panic!("on purpose")
+        }
+    }
+    let calls = std::sync::Arc::default();
+    let world = World::with(|validator| validator.fetch(Panics(std::sync::Arc::clone(&calls))));
+    for _ in 0..20 {
+        assert_eq!(world.status(&world.token()).await, 503);
+    }
+    assert_eq!(calls.load(std::sync::atomic::Ordering::SeqCst), 1);
+}

@@ -38,7 +38,7 @@ impl World {
     }
 
     fn strict(&self) -> JwtValidator {
-        JwtValidator::discover(ISSUER, API).unwrap().fetch(self.issuer.clone())
+        JwtValidator::with_jwks(ISSUER, self.issuer.jwks(), API).unwrap()
     }
 
     async fn ask(&self, validator: JwtValidator, token: &str) -> Reply {

@@ -149,6 +149,20 @@ async fn nothing_but_a_preflight_passes_as_one() {
 }
 
 #[tokio::test]
+async fn a_guard_lets_a_preflight_pass_only_as_the_method_it_is() {
+    let rewritten = tower::util::MapRequestLayer::new(|mut request: Request<Full<Bytes>>| {
+        *request.method_mut() = Method::DELETE;
+        request
+    });
+    let service = ServiceBuilder::new()
+        .layer(protector().allow_cors_preflight())
+        .layer(rewritten)
+        .layer(require_scope("admin"))
+        .service_fn(hello);
+    assert_refused(&ask(service, preflight()).await, 401, None);
+}
+
+#[tokio::test]
 async fn an_inner_protector_forgets_what_an_outer_one_found() {
     let handler = |request: Request<Full<Bytes>>| async move {
         let found = (

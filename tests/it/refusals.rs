@@ -169,6 +169,10 @@ async fn headers_of_layers_between_guard_and_protector_stay() {
         response
             .headers_mut()
             .append(header::SET_COOKIE, HeaderValue::from_static("b=2"));
+        for policy in ["frame-ancestors 'none'", "default-src 'self'"] {
+            let policy = HeaderValue::from_static(policy);
+            response.headers_mut().append(header::CONTENT_SECURITY_POLICY, policy);
+        }
         response
     });
     let service = ServiceBuilder::new()
@@ -180,6 +184,8 @@ async fn headers_of_layers_between_guard_and_protector_stay() {
     assert_refused(&reply, 403, Some("insufficient_scope"));
     assert_eq!(reply.headers()["x-request-id"], "7");
     assert_eq!(reply.headers().get_all(header::SET_COOKIE).iter().count(), 2);
+    let policies = reply.headers().get_all(header::CONTENT_SECURITY_POLICY);
+    assert_eq!(policies.iter().count(), 2);
 }
 
 #[tokio::test]
@@ -198,6 +204,7 @@ async fn an_application_can_replace_refusals_but_not_make_them_successes() {
         (401, b"problem 401".as_slice())
     );
     assert!(challenge(&reply).contains("invalid_token"));
+    assert_eq!(reply.headers()[header::CACHE_CONTROL], "no-store");
     let reply = ask_behind(&problem, request(&["Bearer down"])).await;
     assert_eq!(
         (reply.status().as_u16(), reply.body().as_ref()),

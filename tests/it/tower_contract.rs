@@ -173,6 +173,19 @@ async fn a_body_need_not_be_send() {
 }
 
 #[tokio::test]
+async fn a_validator_that_logs_what_it_sees_logs_no_token() {
+    struct Logs;
+    impl TokenValidator for Logs {
+        async fn validate(&self, presented: &Presented<'_>) -> Result<CurrentToken, Rejection> {
+            assert!(!format!("{:?} {presented:?}", presented.request()).contains("the-secret"));
+            CurrentToken::vouch_for(&serde_json::json!({}))
+        }
+    }
+    let service = ResourceProtectorLayer::new(Logs).layer(tower::service_fn(hello));
+    assert_eq!(ask(service, request(&["Bearer the-secret"])).await.status(), 200);
+}
+
+#[tokio::test]
 async fn the_authorization_field_is_marked_sensitive() {
     let handler = |request: Request<Full<Bytes>>| async move {
         assert!(request.headers()[http::header::AUTHORIZATION].is_sensitive());
