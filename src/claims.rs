@@ -12,7 +12,6 @@ use std::{
 use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::value::RawValue;
 
-#[cfg(any(feature = "jwt", feature = "introspection"))]
 use crate::error::{SetupError, shown};
 use crate::{
     json::{JsonError, Object},
@@ -235,18 +234,15 @@ impl Confirmation {
 
 /// Claims by which ID tokens (OpenID Connect Core 1.0 §2, §3.3.2.11), logout tokens and other event tokens (RFC 8417
 /// §2.2) give themselves away. Issuers sign them with the keys of access tokens, and may call them active.
-#[cfg(any(feature = "jwt", feature = "introspection"))]
 const FOREIGN_CLAIMS: [&str; 4] = ["nonce", "at_hash", "c_hash", "events"];
 
 /// The claim by which something is not an access token, but for those the issuer puts into access tokens, too.
-#[cfg(any(feature = "jwt", feature = "introspection"))]
 pub(crate) fn foreign_claim(claims: &Object<'_>, may_carry: &[String]) -> Option<&'static str> {
     let is_foreign = |name: &&str| claims.has(name) && !may_carry.iter().any(|known| known == name);
     FOREIGN_CLAIMS.into_iter().find(is_foreign)
 }
 
 /// Checks the name of a foreign claim that access tokens may carry nevertheless.
-#[cfg(any(feature = "jwt", feature = "introspection"))]
 pub(crate) fn checked_foreign_claim(option: &'static str, claim: String) -> Result<String, SetupError> {
     if FOREIGN_CLAIMS.contains(&claim.as_str()) {
         return Ok(claim);

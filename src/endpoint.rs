@@ -12,12 +12,10 @@ pub(crate) struct Endpoint(String);
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Http {
     /// Nowhere at all.
-    #[cfg(any(feature = "jwt", feature = "introspection"))]
     Nowhere,
     /// On the machine itself, where nobody listens in.
     OnLoopback,
     /// Everywhere, because the user said so.
-    #[cfg(any(feature = "jwt", feature = "introspection", test))]
     Everywhere,
 }
 

@@ -1,7 +1,6 @@
 //! What can go wrong before the first request.
 
 use std::fmt::Display;
-#[cfg(any(feature = "jwt", feature = "introspection"))]
 use std::{ops::RangeInclusive, time::Duration};
 
 /// A setting that cannot be used, found while a validator, guard or layer is built.
@@ -30,7 +29,6 @@ impl SetupError {
 }
 
 /// Checks a duration that was configured.
-#[cfg(any(feature = "jwt", feature = "introspection"))]
 pub(crate) fn within(
     option: &'static str,
     value: Duration,
@@ -46,7 +44,6 @@ pub(crate) fn within(
 }
 
 /// Checks a leeway that was configured: RFC 9068 §4 knows "usually no more than a few minutes".
-#[cfg(any(feature = "jwt", feature = "introspection"))]
 pub(crate) fn within_leeway(leeway: Duration) -> Result<Duration, SetupError> {
     within("leeway", leeway, Duration::ZERO..=Duration::from_secs(300))
 }

@@ -56,14 +56,12 @@ impl<'a> Object<'a> {
     }
 
     /// The object without the members that are `null`, for formats in which those say nothing.
-    #[cfg(feature = "introspection")]
     pub(crate) fn without_nulls(mut self) -> Self {
         self.0.retain(|(_, value)| value.get() != "null");
         self
     }
 
     /// How many members there are.
-    #[cfg(feature = "introspection")]
     pub(crate) fn len(&self) -> usize {
         self.0.len()
     }

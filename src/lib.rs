@@ -76,6 +76,11 @@
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
 #![cfg_attr(docsrs, feature(doc_cfg))]
+// With all features nothing is dead. With some, the parts they share have corners that only the others use.
+#![cfg_attr(
+    not(all(feature = "jwt", feature = "introspection")),
+    allow(dead_code, unused_imports)
+)]
 
 mod audience;
 mod audit;
@@ -85,11 +90,9 @@ mod challenge;
 mod claims;
 mod clock;
 mod credentials;
-#[cfg(any(feature = "jwt", feature = "introspection"))]
 mod discovery;
 mod endpoint;
 mod error;
-#[cfg(any(feature = "jwt", feature = "introspection"))]
 mod fetch;
 #[cfg(feature = "introspection")]
 mod introspection;
@@ -114,8 +117,6 @@ pub mod future {
 
 #[cfg(feature = "reqwest")]
 pub use crate::fetch::ReqwestFetch;
-#[cfg(any(feature = "jwt", feature = "introspection"))]
-pub use crate::fetch::{Fetch, FetchError};
 #[cfg(feature = "introspection")]
 pub use crate::introspection::{ClientAuth, IntrospectionValidator};
 #[cfg(feature = "jwt")]
@@ -125,6 +126,7 @@ pub use crate::{
     claims::Confirmation,
     clock::{Clock, Moment, SystemClock},
     error::SetupError,
+    fetch::{Fetch, FetchError},
     protector::{Anonymous, RefusalBody, ResourceProtector, ResourceProtectorLayer},
     rejection::{Reason, Rejection, RejectionKind},
     require::{
@@ -136,3 +138,8 @@ pub use crate::{
     token::{ClaimsError, CurrentToken, StandsFor},
     validate::{ByIssuer, Presented, TokenValidator},
 };
+
+/// Keeps the README's example compiling.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct ReadMe;

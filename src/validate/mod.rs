@@ -1,9 +1,7 @@
 //! The seam between the protector and whatever knows about tokens.
 
 mod by_issuer;
-#[cfg(any(feature = "jwt", feature = "introspection"))]
 mod flight;
-#[cfg(feature = "introspection")]
 mod remembered;
 
 use std::{fmt, pin::Pin, sync::Arc};
@@ -11,9 +9,7 @@ use std::{fmt, pin::Pin, sync::Arc};
 use http::request::Parts;
 
 pub use self::by_issuer::ByIssuer;
-#[cfg(any(feature = "jwt", feature = "introspection"))]
 pub(crate) use self::flight::{Flights, Landed};
-#[cfg(feature = "introspection")]
 pub(crate) use self::remembered::{DigestKey, TokenDigest};
 use crate::{clock::Moment, rejection::Rejection, token::CurrentToken};
 
