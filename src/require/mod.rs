@@ -7,6 +7,7 @@
 
 mod guard;
 mod requirement;
+mod written;
 
 pub use guard::{
     RequireFuture, RequireLayer, RequireService, require, require_any_scope, require_by_path, require_scope,

@@ -129,7 +129,10 @@ async fn where_no_validator_is_registered_every_token_is_refused() {
         let reply = ask_behind(&nobody, bearer(&token)).await;
         assert_refused(&reply, 401, Some("invalid_token"));
     }
-    assert_eq!(challenge(&ask_behind(&nobody, request(&[])).await), r#"Bearer realm="api""#);
+    assert_eq!(
+        challenge(&ask_behind(&nobody, request(&[])).await),
+        r#"Bearer realm="api""#
+    );
 }
 
 // What a token grants

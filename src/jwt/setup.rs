@@ -1,0 +1,375 @@
+//! What a `JwtValidator` is told: where keys are, which rules are relaxed, how remote keys are kept.
+
+use std::time::Duration;
+
+use aws_lc_rs::hmac;
+use rustls_pki_types::pem::{PemObject as _, SectionKind};
+
+use super::{
+    JwtValidator, Keys,
+    algorithm::{Algorithm, HmacAlgorithm},
+    jwks::{self, RemoteKeys, Settings, Source},
+    keys::{KeySet, VerifyingKey},
+    rules::{AccessTokenMark, OptionalClaim, Rules},
+};
+use crate::{
+    audience::Audience,
+    claims::checked_foreign_claim,
+    discovery::Issuer,
+    endpoint::Http,
+    error::{SetupError, within, within_leeway},
+    fetch::{Fetch, Network},
+};
+
+/// How keys are found.
+impl JwtValidator {
+    /// Keys from the JWK set that the issuer's metadata name (RFC 8414, OpenID Connect Discovery 1.0). The document's
+    /// `issuer` must be exactly this one.
+    ///
+    /// # Errors
+    ///
+    /// When the issuer is not an `https` URL (`http` for a loopback host), the audience is blank, or the HTTP client
+    /// cannot be set up.
+    pub fn discover(issuer: impl AsRef<str>, audience: impl Into<Audience>) -> Result<Self, SetupError> {
+        Self::discovered(issuer.as_ref(), audience.into(), Http::OnLoopback)
+    }
+
+    /// As [`discover`](Self::discover), over plain `http` beyond a loopback host: **whoever is on the way can replace
+    /// the issuer's keys by their own** and make any token. For a private network that is trusted with that.
+    ///
+    /// # Errors
+    ///
+    /// As [`discover`](Self::discover).
+    pub fn discover_over_plain_http(
+        issuer: impl AsRef<str>,
+        audience: impl Into<Audience>,
+    ) -> Result<Self, SetupError> {
+        Self::discovered(issuer.as_ref(), audience.into(), Http::Everywhere)
+    }
+
+    fn discovered(issuer: &str, audience: Audience, http: Http) -> Result<Self, SetupError> {
+        let source = Source::Discovered(Issuer::new(issuer, http)?);
+        Self::remote(issuer, source, audience)
+    }
+
+    /// Keys from the JWK set at this URL. The issuer need not be a URL then.
+    ///
+    /// # Errors
+    ///
+    /// As [`discover`](Self::discover), for the URL.
+    pub fn with_jwks_uri(
+        issuer: impl AsRef<str>,
+        jwks_uri: impl AsRef<str>,
+        audience: impl Into<Audience>,
+    ) -> Result<Self, SetupError> {
+        let source = jwks::given(jwks_uri.as_ref(), Http::OnLoopback)?;
+        Self::remote(issuer.as_ref(), source, audience.into())
+    }
+
+    /// As [`with_jwks_uri`](Self::with_jwks_uri), over plain `http` beyond a loopback host: **whoever is on the way can
+    /// replace the issuer's keys by their own** and make any token.
+    ///
+    /// # Errors
+    ///
+    /// As [`with_jwks_uri`](Self::with_jwks_uri).
+    pub fn with_jwks_uri_over_plain_http(
+        issuer: impl AsRef<str>,
+        jwks_uri: impl AsRef<str>,
+        audience: impl Into<Audience>,
+    ) -> Result<Self, SetupError> {
+        let source = jwks::given(jwks_uri.as_ref(), Http::Everywhere)?;
+        Self::remote(issuer.as_ref(), source, audience.into())
+    }
+
+    fn remote(issuer: &str, source: Source, audience: Audience) -> Result<Self, SetupError> {
+        Ok(Self {
+            rules: Rules::new(issuer, audience)?,
+            keys: Keys::Remote(RemoteKeys::new(Settings::new(source, Network::default_client()?))),
+        })
+    }
+
+    /// Keys from a JWK set that is at hand, as JSON (RFC 7517 §5). Keys in it that cannot be used are skipped and logged.
+    ///
+    /// # Errors
+    ///
+    /// When it is not a JWK set, or none of its keys can be used.
+    pub fn with_jwks(
+        issuer: impl AsRef<str>,
+        jwks: impl AsRef<[u8]>,
+        audience: impl Into<Audience>,
+    ) -> Result<Self, SetupError> {
+        let (set, skipped) = KeySet::parse(jwks.as_ref()).map_err(|problem| SetupError::new("jwks", problem))?;
+        skipped.iter().for_each(jwks::log_skipped);
+        Self::fixed(issuer.as_ref(), set, audience.into())
+    }
+
+    /// One or more public keys in PEM: sections `PUBLIC KEY` (RFC 7468 §13). They go with tokens of any `kid`.
+    ///
+    /// # Errors
+    ///
+    /// When there is no such section, or one whose key cannot be used.
+    pub fn with_public_key_pem(
+        issuer: impl AsRef<str>,
+        pem: impl AsRef<[u8]>,
+        audience: impl Into<Audience>,
+    ) -> Result<Self, SetupError> {
+        let mut keys = Vec::new();
+        for section in <(SectionKind, Vec<u8>)>::pem_slice_iter(pem.as_ref()) {
+            let (kind, der) = section.map_err(|_| SetupError::new("public_key", "expected PEM, got something else"))?;
+            if kind != SectionKind::PublicKey {
+                return Err(SetupError::new(
+                    "public_key",
+                    format_args!("expected the PEM section PUBLIC KEY, got {kind:?}; only the public key belongs here"),
+                ));
+            }
+            keys.push(VerifyingKey::from_der(&der).map_err(unusable)?);
+        }
+        if keys.is_empty() {
+            return Err(SetupError::new(
+                "public_key",
+                "expected the PEM section PUBLIC KEY, got none",
+            ));
+        }
+        Self::fixed(issuer.as_ref(), KeySet::of(keys), audience.into())
+    }
+
+    /// A public key in DER: a SubjectPublicKeyInfo (RFC 5280 §4.1), or PKCS#1 for RSA. It goes with tokens of any `kid`.
+    ///
+    /// # Errors
+    ///
+    /// When the key cannot be used.
+    pub fn with_public_key_der(
+        issuer: impl AsRef<str>,
+        der: impl AsRef<[u8]>,
+        audience: impl Into<Audience>,
+    ) -> Result<Self, SetupError> {
+        let key = VerifyingKey::from_der(der.as_ref()).map_err(unusable)?;
+        Self::fixed(issuer.as_ref(), KeySet::of(vec![key]), audience.into())
+    }
+
+    fn fixed(issuer: &str, set: KeySet, audience: Audience) -> Result<Self, SetupError> {
+        Ok(Self {
+            rules: Rules::new(issuer, audience)?,
+            keys: Keys::Fixed(set),
+        })
+    }
+
+    /// A secret that is shared with the issuer, for exactly one HMAC algorithm. **Everyone who can check such tokens can
+    /// make them**: prefer public keys.
+    ///
+    /// # Errors
+    ///
+    /// When the secret is shorter than the algorithm's hash (RFC 7518 §3.2): 32, 48 or 64 bytes.
+    pub fn with_shared_secret(
+        issuer: impl AsRef<str>,
+        algorithm: HmacAlgorithm,
+        secret: impl AsRef<[u8]>,
+        audience: impl Into<Audience>,
+    ) -> Result<Self, SetupError> {
+        let (secret, hash) = (secret.as_ref(), algorithm.hash());
+        let needed = hash.digest_algorithm().output_len();
+        if secret.len() < needed {
+            return Err(SetupError::new(
+                "shared_secret",
+                format_args!(
+                    "expected at least {needed} bytes for {}, got {}",
+                    algorithm.name(),
+                    secret.len()
+                ),
+            ));
+        }
+        let mut rules = Rules::new(issuer.as_ref(), audience.into())?;
+        rules.algorithms.clear();
+        Ok(Self {
+            rules,
+            keys: Keys::Secret(algorithm, Box::new(hmac::Key::new(hash, secret))),
+        })
+    }
+}
+
+/// How rules are tightened and relaxed, for this issuer.
+impl JwtValidator {
+    /// Accepts only these algorithms; unless set, all of [`Algorithm`].
+    ///
+    /// # Errors
+    ///
+    /// When the list is empty, or keys are a shared secret, which has its one algorithm.
+    pub fn algorithms(mut self, algorithms: impl IntoIterator<Item = Algorithm>) -> Result<Self, SetupError> {
+        let algorithms: Vec<_> = algorithms.into_iter().collect();
+        if algorithms.is_empty() || matches!(self.keys, Keys::Secret(..)) {
+            return Err(SetupError::new(
+                "algorithms",
+                "expected at least one algorithm, and public keys to use them with",
+            ));
+        }
+        self.rules.algorithms = algorithms;
+        Ok(self)
+    }
+
+    /// How far the clocks of issuer and resource server may differ; 10 s unless set. A token lives on by as much.
+    ///
+    /// # Errors
+    ///
+    /// When it is more than 300 s.
+    pub fn leeway(mut self, leeway: Duration) -> Result<Self, SetupError> {
+        self.rules.leeway = within_leeway(leeway)?;
+        Ok(self)
+    }
+
+    /// Demands that a claim is one of these strings, or an array with one of them.
+    #[must_use]
+    pub fn expect_claim<I>(mut self, name: impl Into<String>, accepted: I) -> Self
+    where
+        I: IntoIterator,
+        I::Item: Into<String>,
+    {
+        self.rules
+            .expected
+            .push((name.into(), accepted.into_iter().map(Into::into).collect()));
+        self
+    }
+
+    /// Accepts these header types beside `at+jwt`; the empty string stands for none at all.
+    ///
+    /// Most issuers sign ID tokens, and more, with the same keys under the same type, so the mark that tells access
+    /// tokens apart is given in the same call. Tokens of these types are also refused when they carry `nonce`,
+    /// `at_hash`, `c_hash` or `events`; see [`access_tokens_may_carry`](Self::access_tokens_may_carry).
+    ///
+    /// # Errors
+    ///
+    /// When a type is that of another kind of JWT, such as `logout+jwt`, or the mark is one that every JWT has.
+    #[allow(clippy::needless_pass_by_value, reason = "reads better where it is used")]
+    pub fn accept_types<I>(mut self, types: I, mark: AccessTokenMark) -> Result<Self, SetupError>
+    where
+        I: IntoIterator,
+        I::Item: AsRef<str>,
+    {
+        self.rules.accept_types(types, &mark)?;
+        Ok(self)
+    }
+
+    /// Says that this issuer puts one of `nonce`, `at_hash`, `c_hash` and `events` into access tokens, so that it does
+    /// not speak against one. Where it is the only sign of an ID token, ID tokens are accepted from then on.
+    ///
+    /// # Errors
+    ///
+    /// When it is another claim: those are not refused anyway.
+    pub fn access_tokens_may_carry(mut self, claim: impl Into<String>) -> Result<Self, SetupError> {
+        self.rules
+            .may_carry
+            .push(checked_foreign_claim("access_tokens_may_carry", claim.into())?);
+        Ok(self)
+    }
+
+    /// Accepts tokens that lack these claims.
+    #[must_use]
+    pub fn optional_claims(mut self, claims: impl IntoIterator<Item = OptionalClaim>) -> Self {
+        self.rules.optional.extend(claims);
+        self
+    }
+
+    /// Reads the audience of tokens that have no `aud` from this claim, and compares it with the audience the validator
+    /// was made with: list the accepted values there, for example client identifiers. A token that has an `aud` is
+    /// judged by it.
+    ///
+    /// A token of a listed client passes, whichever API it was issued for.
+    #[must_use]
+    pub fn audience_claim(mut self, name: impl Into<String>) -> Self {
+        self.rules.names.audience_instead = Some(name.into());
+        self
+    }
+
+    /// Reads the client from this claim instead of `client_id`: `azp`, `cid`, `appid`.
+    #[must_use]
+    pub fn client_id_claim(mut self, name: impl Into<String>) -> Self {
+        self.rules.names.client_id = name.into();
+        self
+    }
+
+    /// Reads the scopes from this claim instead of `scope`: `scp`, `permissions`. Only from there: what else a token
+    /// has by way of scopes does not count.
+    #[must_use]
+    pub fn scope_claim(mut self, name: impl Into<String>) -> Self {
+        self.rules.names.scope = name.into();
+        self
+    }
+}
+
+/// How remote keys are kept. Without effect where keys are at hand.
+impl JwtValidator {
+    /// Fetches metadata and keys through this instead of the default client.
+    #[must_use]
+    pub fn fetch(self, fetch: impl Fetch) -> Self {
+        self.settings(|settings| settings.network = Network::new(fetch))
+    }
+
+    /// How long a key set is believed whose server does not say by `Cache-Control: max-age`; 10 min unless set. What it
+    /// says counts between 1 min and 24 h. A withdrawn key works no longer than that, unless no set can be fetched: see
+    /// [`keep_stale_keys`](Self::keep_stale_keys).
+    ///
+    /// # Errors
+    ///
+    /// When it is not from 1 min to 24 h.
+    pub fn refresh_interval(self, interval: Duration) -> Result<Self, SetupError> {
+        let interval = within(
+            "refresh_interval",
+            interval,
+            Duration::from_secs(60)..=Duration::from_secs(24 * 3600),
+        )?;
+        Ok(self.settings(|settings| settings.lifetime = interval))
+    }
+
+    /// How much time passes, at least, between two fetches because of keys that are not in the set; 30 s unless set.
+    ///
+    /// # Errors
+    ///
+    /// When it is not from 1 s to 10 min.
+    pub fn refetch_cooldown(self, cooldown: Duration) -> Result<Self, SetupError> {
+        let cooldown = within(
+            "refetch_cooldown",
+            cooldown,
+            Duration::from_secs(1)..=Duration::from_secs(600),
+        )?;
+        Ok(self.settings(|settings| settings.cooldown = cooldown))
+    }
+
+    /// How long the last good key set is used while none can be fetched, counted from when it was; 1 h unless set. An
+    /// answer without any usable key counts as none. Whoever can block the issuer's answers can keep a withdrawn key in
+    /// use for as long.
+    ///
+    /// # Errors
+    ///
+    /// When it is more than 24 h.
+    pub fn keep_stale_keys(self, bound: Duration) -> Result<Self, SetupError> {
+        let bound = within(
+            "keep_stale_keys",
+            bound,
+            Duration::ZERO..=Duration::from_secs(24 * 3600),
+        )?;
+        Ok(self.settings(|settings| settings.stale_bound = bound))
+    }
+
+    /// How long one exchange with the issuer may take; 5 s unless set. A request waits for its keys twice as long at
+    /// the most.
+    ///
+    /// # Errors
+    ///
+    /// When it is not from 1 ms to 60 s.
+    pub fn timeout(self, timeout: Duration) -> Result<Self, SetupError> {
+        let timeout = within("timeout", timeout, Duration::from_millis(1)..=Duration::from_secs(60))?;
+        Ok(self.settings(|settings| settings.deadline = timeout))
+    }
+
+    fn settings(mut self, change: impl FnOnce(&mut Settings)) -> Self {
+        if let Keys::Remote(remote) = &self.keys {
+            let mut settings = remote.settings().clone();
+            change(&mut settings);
+            self.keys = Keys::Remote(RemoteKeys::new(settings));
+        }
+        self
+    }
+}
+
+fn unusable(problem: &'static str) -> SetupError {
+    SetupError::new("public_key", format_args!("the key cannot be used: {problem}"))
+}
