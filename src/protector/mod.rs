@@ -9,7 +9,7 @@
 //!     4 bound?     a token bound to its sender needs its proof
 //!     5 enough?    the protector's own Requirement, if it has one      require/
 //!     6 inject     CurrentToken into the request's extensions → inner service
-//!  refused at any step → one Rejection → rendered in one place         rejection.rs → challenge.rs
+//!  refused at any step → one Rejection → rendered in one place         rejection/ → challenge.rs
 //! ```
 
 mod admit;
