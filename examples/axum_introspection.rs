@@ -40,7 +40,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
         ClientAuth::basic(TestIssuer::CLIENT_ID, TestIssuer::CLIENT_SECRET),
         audience,
     )?
-    .remember_for(Duration::from_secs(30));
+    .remember_for(Duration::from_secs(30))?;
     let tokens = Arc::new(tokens);
     let app = Router::new()
         .route("/me", get(me).layer(require_scope("profile")))

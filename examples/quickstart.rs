@@ -56,7 +56,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     if let Some((id, secret)) = client {
         let mut opaque = IntrospectionValidator::discover(&issuer, ClientAuth::basic(id, secret), &audience)?;
         if let Some(seconds) = seconds("REMEMBER_SECONDS")? {
-            opaque = opaque.remember_for(seconds);
+            opaque = opaque.remember_for(seconds)?;
         }
         tokens = tokens.opaque(opaque);
     }

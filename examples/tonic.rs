@@ -4,8 +4,9 @@
 //! cargo run --example tonic --features testing
 //! ```
 //!
-//! tonic's own services stand for yours: `Health/Check` needs `health:read`, everything else `health:admin`, and the
-//! reflection-like second server beside it is open. Server and client are in this one process.
+//! tonic's own health service stands for yours: `Health/Check` needs `health:read`, everything else `health:admin`; a
+//! second server beside it is open. Methods of your own find the token by `request.extensions().get::<CurrentToken>()`.
+//! Servers and client are in this one process.
 
 use std::{error::Error, net::SocketAddr};
 
@@ -42,7 +43,7 @@ async fn serve() -> Result<(SocketAddr, SocketAddr, String, String), Box<dyn Err
             .serve_with_incoming(TcpIncoming::from(protected))
             .await
     });
-    // Where services of one server differ, put the layers on the one: `ServiceBuilder::named_layer` of tonic.
+    // Where only one service of a server is protected: `tonic::service::LayerExt::named_layer`.
     tokio::spawn(
         Server::builder()
             .add_service(tonic_health::server::health_reporter().1)

@@ -2,7 +2,10 @@
 
 use std::fmt;
 
-use crate::error::SetupError;
+use crate::{
+    error::{SetupError, shown},
+    rejection::{Reason, Rejection},
+};
 
 /// The identifiers of this resource server, one of which must stand in the `aud` of every token.
 ///
@@ -39,11 +42,22 @@ impl Audience {
     }
 
     /// Whether a token with these audiences was issued for this resource server.
-    pub(crate) fn accepts(&self, audience: &[String]) -> bool {
+    fn accepts(&self, audience: &[String]) -> bool {
         match &self.0 {
             Expected::OneOf(expected) => audience.iter().any(|one| expected.contains(one)),
             Expected::Any => true,
         }
+    }
+
+    /// Refuses a token that was issued for others.
+    pub(crate) fn judge(&self, found: &[String]) -> Result<(), Rejection> {
+        if self.accepts(found) {
+            return Ok(());
+        }
+        Err(Rejection::invalid_token(
+            Reason::Audience,
+            format!("expected the audience {self}, got {}", shown(&found.join(" "))),
+        ))
     }
 }
 

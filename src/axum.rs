@@ -19,7 +19,7 @@ use crate::{
 impl IntoResponse for Rejection {
     /// The refusal by itself. On its way out the protector completes it, for gRPC and HTTP alike.
     fn into_response(self) -> Response {
-        Self::into_response::<Body>(self, Form::Http).map(Body::new)
+        self.by_itself::<Body>(Form::Http).map(Body::new)
     }
 }
 

@@ -1,14 +1,11 @@
 //! What time it is, so that tests can move it.
 
-use std::{
-    fmt,
-    time::{Duration, Instant, SystemTime},
-};
+use std::time::{Duration, Instant, SystemTime};
 
 /// Tells the time of a request.
 ///
-/// The protector asks once per request; everything that is decided for that request is decided at that moment. Give
-/// another clock with [`ResourceProtectorLayer::clock`](crate::ResourceProtectorLayer::clock).
+/// The protector asks when a request comes, and again after it had to wait. Give another clock with
+/// [`ResourceProtectorLayer::clock`](crate::ResourceProtectorLayer::clock).
 ///
 /// A wall clock that is behind lengthens the life of every token by as much; one that is ahead shortens it. A
 /// monotonic clock that stands still makes remembered answers and keys live for ever.
@@ -46,11 +43,5 @@ impl Moment {
     /// How long ago `earlier` was on the monotonic clock; zero if it lies ahead.
     pub(crate) fn since(&self, earlier: Instant) -> Duration {
         self.monotonic.saturating_duration_since(earlier)
-    }
-}
-
-impl fmt::Debug for dyn Clock {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Clock")
     }
 }

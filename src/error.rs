@@ -48,6 +48,21 @@ pub(crate) fn within_leeway(leeway: Duration) -> Result<Duration, SetupError> {
     within("leeway", leeway, Duration::ZERO..=Duration::from_secs(300))
 }
 
+/// Checks a time-out that was configured.
+pub(crate) fn within_timeout(timeout: Duration) -> Result<Duration, SetupError> {
+    within("timeout", timeout, Duration::from_millis(1)..=Duration::from_secs(60))
+}
+
+/// For what is documented to panic at start.
+#[track_caller]
+#[allow(clippy::panic, reason = "documented, at start")]
+pub(crate) fn at_start<T>(result: Result<T, SetupError>) -> T {
+    match result {
+        Ok(value) => value,
+        Err(error) => panic!("{error}"),
+    }
+}
+
 /// Shows a value that came from outside in a log: quoted, escaped, and no longer than 80 characters.
 pub(crate) fn shown(value: &str) -> String {
     let mut short: String = value.chars().take(80).collect();

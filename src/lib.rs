@@ -1,6 +1,8 @@
 //! The OAuth 2.0 resource server for tower: one layer that decides, for every request, whether the access token it
 //! carries may enter, and hands the handler a [`CurrentToken`].
 //!
+//! With `cargo add resource-protector --features axum`:
+//!
 //! ```
 //! use axum::{Router, routing::get};
 //! use resource_protector::{CurrentToken, JwtValidator, ResourceProtectorLayer, require_scope};
@@ -27,10 +29,13 @@
 //! | your tokens | use |
 //! |---|---|
 //! | are JWTs | [`JwtValidator`]: verified here, with the issuer's keys |
-//! | are opaque, or must be refused as soon as they are revoked | [`IntrospectionValidator`]: the authorization server is asked, its answers are remembered |
+//! | are opaque, or must stop working soon after they are revoked | [`IntrospectionValidator`]: the authorization server is asked, its answers are remembered, for 60 s unless set |
 //! | are in a table of your own | [`StoreValidator`] over your [`TokenStore`] |
 //! | come from several issuers, or are of several kinds | [`ByIssuer`]: each token goes to exactly one validator |
 //! | are something else | [`TokenValidator`], with a plain `async fn` |
+//!
+//! Validators are made with `?`, at start. What usually gets a literal panics at start instead, and has a fallible twin:
+//! `realm` and `try_realm`, the guards and [`Requirement`], the methods of [`ByIssuer`] and their `try_` forms.
 //!
 //! # Guards
 //!
@@ -42,6 +47,9 @@
 //! is 401, too; `Router::route_layer` covers the routes only. A guard belongs inside the protector, which is added after
 //! it. `nest` strips the prefix of the path that [`require_by_path`] sees. A CORS layer belongs outside of the protector,
 //! or else [`allow_cors_preflight`](ResourceProtectorLayer::allow_cors_preflight) has to be switched on.
+//!
+//! With tonic: the layer goes on the server or, by `tonic::service::LayerExt::named_layer`, on one service; a method finds
+//! the token by `request.extensions().get::<CurrentToken>()`.
 //!
 //! # Refusals
 //!

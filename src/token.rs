@@ -106,10 +106,12 @@ impl CurrentToken {
         }
     }
 
-    /// How far clocks may differ when the protector judges the token's times.
-    pub(crate) fn with_leeway(mut self, leeway: Duration) -> Self {
+    /// How far clocks may differ when the protector judges the token's times; not at all unless set, 300 s at the most.
+    /// For a token that was just [vouched for](Self::vouch_for); a clone of one keeps what was set.
+    #[must_use]
+    pub fn with_leeway(mut self, leeway: Duration) -> Self {
         if let Some(facts) = Arc::get_mut(&mut self.facts) {
-            facts.leeway = leeway;
+            facts.leeway = leeway.min(Duration::from_secs(300));
         }
         self
     }
@@ -291,8 +293,8 @@ impl CurrentToken {
         serde_json::from_slice(&self.facts.json).map_err(ClaimsError)
     }
 
-    /// How long ago the authorization server, or the check of the signature, said what the token holds. Zero when it
-    /// was in this very request.
+    /// How old the authorization server's answer about the token is, counted from when it was asked. Zero for a token
+    /// that was verified in this very request.
     pub fn age(&self) -> Duration {
         self.age
     }

@@ -1,5 +1,7 @@
 //! The network, behind one small method.
 
+#[cfg(not(feature = "reqwest"))]
+mod no_client;
 #[cfg(feature = "reqwest")]
 mod reqwest;
 
@@ -8,9 +10,13 @@ use std::{fmt, sync::Arc, time::Duration};
 use bytes::Bytes;
 use http::{Request, Response, StatusCode, header};
 
+#[cfg(not(feature = "reqwest"))]
+use self::no_client::DefaultFetch;
+#[cfg(feature = "reqwest")]
+use self::reqwest::DefaultFetch;
 #[cfg(feature = "reqwest")]
 pub use self::reqwest::ReqwestFetch;
-use crate::{error::SetupError, validate::BoxFuture};
+use crate::validate::BoxFuture;
 
 /// Makes HTTP exchanges with an authorization server: metadata, JWK sets, introspection.
 ///
@@ -75,26 +81,9 @@ impl Network {
         Self(Arc::new(fetch))
     }
 
-    /// The client that is compiled in.
-    #[cfg(feature = "reqwest")]
-    pub(crate) fn default_client() -> Result<Self, SetupError> {
-        ReqwestFetch::new().map(Self::new)
-    }
-
-    /// Without a client compiled in, every exchange fails until one is given.
-    #[cfg(not(feature = "reqwest"))]
-    pub(crate) fn default_client() -> Result<Self, SetupError> {
-        struct NoClient;
-
-        impl Fetch for NoClient {
-            async fn fetch(&self, _: Request<Bytes>, _: usize) -> Result<Response<Bytes>, FetchError> {
-                Err(FetchError::new(
-                    "no HTTP client: enable the feature `reqwest`, or give the validator a `Fetch`",
-                ))
-            }
-        }
-
-        Ok(Self::new(NoClient))
+    /// The client that is compiled in, set up when it is first needed: it reads certificates from disk.
+    pub(crate) fn default_client() -> Self {
+        Self::new(DefaultFetch::default())
     }
 
     /// One exchange. Call it in a task of the runtime: the deadline needs its timer.

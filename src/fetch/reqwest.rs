@@ -1,6 +1,6 @@
 //! The default HTTP client.
 
-use std::time::Duration;
+use std::{sync::OnceLock, time::Duration};
 
 use bytes::{Bytes, BytesMut};
 use http::{Request, Response};
@@ -27,7 +27,7 @@ impl ReqwestFetch {
             .user_agent(concat!("resource-protector/", env!("CARGO_PKG_VERSION")))
             .build()
             .map(Self)
-            .map_err(|error| SetupError::new("fetch", format_args!("the HTTP client cannot be set up: {error}")))
+            .map_err(|error| SetupError::new("fetch", explain(error)))
     }
 }
 
@@ -46,6 +46,23 @@ impl Fetch for ReqwestFetch {
         *response.status_mut() = answer.status();
         *response.headers_mut() = std::mem::take(answer.headers_mut());
         Ok(response)
+    }
+}
+
+/// The client of validators that were given none.
+#[derive(Default)]
+pub(super) struct DefaultFetch(OnceLock<ReqwestFetch>);
+
+impl Fetch for DefaultFetch {
+    async fn fetch(&self, request: Request<Bytes>, max_body: usize) -> Result<Response<Bytes>, FetchError> {
+        let client = match self.0.get() {
+            Some(client) => client,
+            None => {
+                let client = ReqwestFetch::new().map_err(FetchError::new)?;
+                self.0.get_or_init(|| client)
+            }
+        };
+        client.fetch(request, max_body).await
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::{
     fmt,
+    sync::Arc,
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
@@ -24,26 +25,28 @@ use crate::error::SetupError;
 /// How this service authenticates at the introspection endpoint.
 ///
 /// RFC 7662 §2.1 demands some authentication, so that nobody can find out tokens by asking. Which one it is, the
-/// authorization server decides when this service is registered there as a client. For mutual TLS (RFC 8705), give the
-/// validator a [`Fetch`](crate::Fetch) with a client certificate and name the client by
-/// [`none_on_a_private_network`](Self::none_on_a_private_network).
+/// authorization server decides when this service is registered there as a client.
 ///
 /// Its `Debug` form shows the method only.
+#[derive(Clone)]
 pub struct ClientAuth(Method);
 
+#[derive(Clone)]
 enum Method {
     Basic { id: String, secret: String },
     BasicRaw { id: String, secret: String },
     Post { id: String, secret: String },
-    PrivateKeyJwt(Box<Assertion>),
+    PrivateKeyJwt(Assertion),
+    TlsClientAuth { id: String },
     Bearer(String),
     None,
 }
 
 /// What `private_key_jwt` signs, and with what.
+#[derive(Clone)]
 struct Assertion {
     id: String,
-    key: SigningKey,
+    key: Arc<SigningKey>,
     key_id: Option<String>,
     audience: Option<String>,
 }
@@ -102,13 +105,13 @@ impl ClientAuth {
     /// # Errors
     ///
     /// When the PEM holds no such key.
-    pub fn private_key_jwt(id: impl Into<String>, pem: impl AsRef<str>) -> Result<Self, SetupError> {
-        Ok(Self(Method::PrivateKeyJwt(Box::new(Assertion {
+    pub fn private_key_jwt(id: impl Into<String>, pem: impl AsRef<[u8]>) -> Result<Self, SetupError> {
+        Ok(Self(Method::PrivateKeyJwt(Assertion {
             id: id.into(),
-            key: SigningKey::from_pem(pem.as_ref())?,
+            key: Arc::new(SigningKey::from_pem(pem.as_ref())?),
             key_id: None,
             audience: None,
-        }))))
+        })))
     }
 
     /// A bearer token that the authorization server has given this service for introspection (RFC 7662 §2.1).
@@ -116,10 +119,14 @@ impl ClientAuth {
         Self(Method::Bearer(token.into()))
     }
 
-    /// No authentication, or one that the [`Fetch`](crate::Fetch) adds, such as a client certificate.
-    ///
-    /// Who can reach an endpoint that asks for none can try out tokens there. It must be reachable by its resource
-    /// servers only.
+    /// Mutual TLS (RFC 8705 §2): names this service in the form. The certificate is the matter of the
+    /// [`Fetch`](crate::Fetch) that is given to the validator.
+    pub fn tls_client_auth(id: impl Into<String>) -> Self {
+        Self(Method::TlsClientAuth { id: id.into() })
+    }
+
+    /// No authentication at all. Anyone who can reach such an endpoint can try out tokens there, so it must be reachable
+    /// by its resource servers only.
     pub fn none_on_a_private_network() -> Self {
         Self(Method::None)
     }
@@ -151,7 +158,7 @@ impl ClientAuth {
             Method::Basic { id, secret } | Method::BasicRaw { id, secret } | Method::Post { id, secret } => {
                 (Some(id), Some(secret))
             }
-            Method::PrivateKeyJwt(assertion) => (Some(&assertion.id), None),
+            Method::PrivateKeyJwt(Assertion { id, .. }) | Method::TlsClientAuth { id } => (Some(id), None),
             Method::Bearer(token) => (None, Some(token)),
             Method::None => (None, None),
         };
@@ -205,6 +212,7 @@ impl ClientAuth {
                 ("client_assertion_type", JWT_BEARER.to_owned()),
                 ("client_assertion", assertion.sign(audience, now)?),
             ]),
+            Method::TlsClientAuth { id } => in_form(vec![("client_id", id.clone())]),
             Method::Bearer(token) => in_header(format!("Bearer {token}")),
             Method::None => in_form(Vec::new()),
         }
@@ -241,9 +249,9 @@ impl Assertion {
 }
 
 impl SigningKey {
-    fn from_pem(pem: &str) -> Result<Self, SetupError> {
+    fn from_pem(pem: &[u8]) -> Result<Self, SetupError> {
         let problem = |what: &str| SetupError::new("client_auth", what);
-        let der = PrivatePkcs8KeyDer::from_pem_slice(pem.as_bytes()).map_err(|_| {
+        let der = PrivatePkcs8KeyDer::from_pem_slice(pem).map_err(|_| {
             problem(
                 "expected a PKCS#8 private key in PEM (BEGIN PRIVATE KEY); \
                  `openssl pkcs8 -topk8 -nocrypt` makes one from other forms",
@@ -323,6 +331,7 @@ impl fmt::Debug for ClientAuth {
             Method::BasicRaw { .. } => "basic_raw",
             Method::Post { .. } => "post",
             Method::PrivateKeyJwt(_) => "private_key_jwt",
+            Method::TlsClientAuth { .. } => "tls_client_auth",
             Method::Bearer(_) => "bearer",
             Method::None => "none_on_a_private_network",
         };

@@ -28,7 +28,7 @@ use crate::{
     claims::{ClaimNames, checked_foreign_claim},
     clock::Moment,
     endpoint::Http,
-    error::{SetupError, within_leeway},
+    error::{SetupError, within, within_leeway, within_timeout},
     fetch::{Fetch, Network},
     rejection::{Rejection, RejectionKind},
     token::CurrentToken,
@@ -58,11 +58,11 @@ use crate::{
 ///
 /// # What is let in
 ///
-/// 1. The answer says `"active": true` and is about an access token: `token_type`, `token_use` and `typ`, where they
-///    are there, are those of one; nothing in it is a sign of an ID token; and it says more than `active`.
+/// 1. The answer says `"active": true`, and more than that; `token_type`, `token_use` and `typ`, if present, name an
+///    access token; nothing in it is a sign of an ID token.
 /// 2. Its `aud` has one of the expected values. An answer without `aud` is refused.
-/// 3. Its `iss`, if it is there, is the expected one.
-/// 4. Its time is right and what else the protector judges on every request.
+/// 3. Its `iss`, if present, is the expected one.
+/// 4. The protector's own checks pass: time, binding, requirement.
 ///
 /// Everything else that the server says about the token is a 401. That the server cannot be reached, is slow or busy,
 /// or answers with what is not an introspection answer, is a 503; that it refuses *our* request (400, 401, 403) is our
@@ -88,6 +88,9 @@ struct Inner {
     flights: Flights<TokenDigest, Answer>,
     tally: Arc<Tally>,
 }
+
+/// The longest time for which an answer can be remembered.
+const LONGEST_MEMORY: Duration = Duration::from_secs(24 * 3600);
 
 /// What is known about a token, or why nothing is.
 type Answer = Result<CurrentToken, Rejection>;
@@ -175,7 +178,7 @@ impl IntrospectionValidator {
                 client: Client {
                     place,
                     auth: Arc::new(client_auth),
-                    network: Network::default_client()?,
+                    network: Network::default_client(),
                     timeout: Duration::from_secs(5),
                     hint: true,
                 },
@@ -207,9 +210,19 @@ impl IntrospectionValidator {
 
     /// Expects exactly this in `iss`, compared byte for byte. An answer that does not name its issuer is taken to be
     /// about this one. Unless set, the endpoint is trusted to answer for whatever issuer it names.
-    #[must_use]
-    pub fn issuer(self, issuer: impl Into<String>) -> Self {
-        self.with(|inner| inner.rules.issuer = Some(issuer.into()))
+    ///
+    /// # Errors
+    ///
+    /// When it is empty.
+    pub fn issuer(self, issuer: impl Into<String>) -> Result<Self, SetupError> {
+        let issuer = issuer.into();
+        if issuer.is_empty() {
+            return Err(SetupError::new(
+                "issuer",
+                "expected the `iss` of the server's answers, got an empty string",
+            ));
+        }
+        Ok(self.with(|inner| inner.rules.issuer = Some(issuer)))
     }
 
     /// Makes HTTP exchanges in another way than the default client.
@@ -218,28 +231,41 @@ impl IntrospectionValidator {
         self.with(|inner| inner.client.network = Network::new(fetch))
     }
 
-    /// How long one exchange with the authorization server may take; 5 seconds unless set. A request that has to wait
-    /// for discovery first may wait twice as long, and one that joined another's failing call twice as long again.
-    #[must_use]
-    pub fn timeout(self, timeout: Duration) -> Self {
-        self.with(|inner| inner.client.timeout = timeout)
+    /// How long one exchange with the authorization server may take; 5 s unless set. A request that has to wait for
+    /// discovery first may wait twice as long, and one that joined another's failing call twice as long again.
+    ///
+    /// # Errors
+    ///
+    /// When it is not from 1 ms to 60 s.
+    pub fn timeout(self, timeout: Duration) -> Result<Self, SetupError> {
+        let timeout = within_timeout(timeout)?;
+        Ok(self.with(|inner| inner.client.timeout = timeout))
     }
 
-    /// How long a good answer may be used; 60 seconds unless set, zero to ask on every request. It is how long a token
-    /// may go on being let in after it was revoked. No answer is used beyond its `exp`.
-    #[must_use]
-    pub fn remember_for(self, time: Duration) -> Self {
-        self.with(|inner| inner.remembered = inner.remembered.with_lifetimes(|lifetimes| lifetimes.good = time))
+    /// How long a good answer may be used; 60 s unless set, zero to ask on every request. It is how long a token may go
+    /// on being let in after it was revoked. No answer is used beyond its `exp`.
+    ///
+    /// # Errors
+    ///
+    /// When it is more than 24 h.
+    pub fn remember_for(self, time: Duration) -> Result<Self, SetupError> {
+        let time = within("remember_for", time, Duration::ZERO..=LONGEST_MEMORY)?;
+        Ok(self.with(|inner| inner.remembered = inner.remembered.with_lifetimes(|lifetimes| lifetimes.good = time)))
     }
 
-    /// How long a refusal may be used; 5 seconds unless set, zero to ask on every request. It keeps one bad token from
+    /// How long a refusal may be used; 5 s unless set, zero to ask on every request. It keeps one bad token from
     /// becoming many calls; and a token that becomes active at the server is refused for as long.
-    #[must_use]
-    pub fn remember_refusals_for(self, time: Duration) -> Self {
-        self.with(|inner| inner.remembered = inner.remembered.with_lifetimes(|lifetimes| lifetimes.refused = time))
+    ///
+    /// # Errors
+    ///
+    /// When it is more than 24 h.
+    pub fn remember_refusals_for(self, time: Duration) -> Result<Self, SetupError> {
+        let time = within("remember_refusals_for", time, Duration::ZERO..=LONGEST_MEMORY)?;
+        Ok(self.with(|inner| inner.remembered = inner.remembered.with_lifetimes(|lifetimes| lifetimes.refused = time)))
     }
 
-    /// How many good answers are remembered; 10 000 unless set. Refusals have room of their own, a tenth of it.
+    /// How many good answers are remembered; 10 000 unless set, zero for none. Refusals have room of their own, a tenth
+    /// of it.
     #[must_use]
     pub fn capacity(self, answers: usize) -> Self {
         self.with(|inner| inner.remembered = inner.remembered.resized(answers.try_into().unwrap_or(u64::MAX)))
@@ -268,14 +294,16 @@ impl IntrospectionValidator {
     /// # Errors
     ///
     /// When it is another claim: those are not refused anyway.
-    pub fn answers_may_carry(self, claim: impl Into<String>) -> Result<Self, SetupError> {
-        let claim = checked_foreign_claim("answers_may_carry", claim.into())?;
+    pub fn access_tokens_may_carry(self, claim: impl Into<String>) -> Result<Self, SetupError> {
+        let claim = checked_foreign_claim("access_tokens_may_carry", claim.into())?;
         Ok(self.with(|inner| inner.rules.may_carry.push(claim)))
     }
 
     /// Reads the audience of answers that have no `aud` from this claim, and compares it with the audience the validator
     /// was made with: list the accepted values there, for example client identifiers. An answer that has an `aud` is
     /// judged by it.
+    ///
+    /// A token of a listed client passes, whichever API it was issued for.
     #[must_use]
     pub fn audience_claim(self, name: impl Into<String>) -> Self {
         self.with(|inner| inner.rules.names.audience_instead = Some(name.into()))
@@ -348,6 +376,10 @@ impl TokenValidator for IntrospectionValidator {
             Landed::Own(answer) | Landed::Joined(answer) => answer,
             Landed::Lost => Err(Rejection::unavailable("introspection: the call broke off")),
         }
+    }
+
+    fn issuer(&self) -> Option<&str> {
+        self.inner.rules.issuer.as_deref()
     }
 
     fn validate_now(&self, presented: &Presented<'_>) -> Option<Result<CurrentToken, Rejection>> {

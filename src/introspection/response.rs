@@ -56,7 +56,7 @@ impl Rules {
         }
         let mut claims = Claims::read(&answer, &self.names).map_err(|error| nonsense(error.to_string()))?;
         self.is_access_token(&answer, &claims)?;
-        self.is_for_us(&claims)?;
+        self.audience.judge(&claims.audience)?;
         if let Some(expected) = &self.issuer {
             let found = claims.issuer.get_or_insert_with(|| expected.clone());
             if found != expected {
@@ -104,19 +104,5 @@ impl Rules {
             }
         }
         Ok(())
-    }
-
-    fn is_for_us(&self, claims: &Claims) -> Result<(), Rejection> {
-        if self.audience.accepts(&claims.audience) {
-            return Ok(());
-        }
-        Err(Rejection::invalid_token(
-            Reason::Audience,
-            format!(
-                "expected the audience {}, got {}",
-                self.audience,
-                shown(&claims.audience.join(" "))
-            ),
-        ))
     }
 }

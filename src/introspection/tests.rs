@@ -363,7 +363,7 @@ async fn an_answer_without_audience_is_refused_unless_that_is_given_up_by_its_lo
 
 #[tokio::test]
 async fn the_issuer_if_named_must_be_the_expected_one() {
-    let expecting = |validator: IntrospectionValidator| validator.issuer("https://as.example");
+    let expecting = |validator: IntrospectionValidator| validator.issuer("https://as.example").unwrap();
     let other = Api::with(&Server::new(good_but("iss", json!("https://as.example/"))), expecting);
     assert_eq!(other.present("t1").await.unwrap_err().reason(), Some(Reason::Issuer));
     let same = Api::with(&Server::new(good_but("iss", json!("https://as.example"))), expecting);
@@ -434,12 +434,12 @@ async fn the_signs_of_an_id_token_or_an_event_are_refused_unless_they_are_named(
         let answer = good_but(sign, json!("x"));
         assert_eq!(reason(answer.clone()).await, Some(Reason::Type), "{sign}");
         let named = Api::with(&Server::new(answer.clone()), |validator| {
-            validator.answers_may_carry(sign).unwrap()
+            validator.access_tokens_may_carry(sign).unwrap()
         });
         assert_eq!(named.status("t1").await, 200);
     }
     let validator = IntrospectionValidator::new(ENDPOINT, ClientAuth::basic("api", "secret"), API).unwrap();
-    assert!(validator.answers_may_carry("other").is_err());
+    assert!(validator.access_tokens_may_carry("other").is_err());
 }
 
 #[tokio::test]
@@ -566,7 +566,7 @@ async fn a_server_that_does_not_answer_within_the_timeout_is_a_503() {
     let server = Server::new(good());
     server.hold();
     let started = tokio::time::Instant::now();
-    let api = Api::with(&server, |validator| validator.timeout(Duration::from_secs(2)));
+    let api = Api::with(&server, |validator| validator.timeout(Duration::from_secs(2)).unwrap());
     assert_eq!(api.status("t1").await, 503);
     assert_eq!(started.elapsed().as_secs(), 2);
 }
@@ -604,7 +604,9 @@ async fn remembering_for_no_time_asks_on_every_request() {
     let api = Api::with(&server, |validator| {
         validator
             .remember_for(Duration::ZERO)
+            .unwrap()
             .remember_refusals_for(Duration::ZERO)
+            .unwrap()
     });
     api.status("t1").await;
     api.status("t1").await;
@@ -906,6 +908,29 @@ async fn a_secret_can_be_posted_in_the_form() {
         "token=t1&token_type_hint=access_token&client_id=my%20api&client_secret=s%26t"
     );
     assert!(!server.last().headers().contains_key(header::AUTHORIZATION));
+}
+
+#[tokio::test]
+async fn with_mutual_tls_this_service_names_itself_in_the_form() {
+    let server = Server::new(good());
+    let validator = IntrospectionValidator::new(ENDPOINT, ClientAuth::tls_client_auth("api"), API).unwrap();
+    assert_eq!(Api::of(validator.fetch(server.clone())).status("t1").await, 200);
+    assert_eq!(
+        server.last().body(),
+        "token=t1&token_type_hint=access_token&client_id=api"
+    );
+    assert!(IntrospectionValidator::new(ENDPOINT, ClientAuth::tls_client_auth(""), API).is_err());
+}
+
+#[test]
+fn times_out_of_bounds_are_set_up_errors() {
+    let validator = || IntrospectionValidator::new(ENDPOINT, ClientAuth::basic("api", "secret"), API).unwrap();
+    assert!(validator().timeout(Duration::ZERO).is_err());
+    assert!(validator().timeout(Duration::MAX).is_err());
+    assert!(validator().remember_for(Duration::MAX).is_err());
+    assert!(validator().remember_refusals_for(Duration::MAX).is_err());
+    assert!(validator().leeway(Duration::MAX).is_err());
+    assert!(validator().issuer("").is_err());
 }
 
 #[tokio::test]

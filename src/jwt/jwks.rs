@@ -37,7 +37,8 @@ use crate::{
 const MAX_SET: usize = 256 * 1024;
 
 /// The shortest and the longest time for which a set is believed, whatever its server says.
-const LIFETIMES: std::ops::RangeInclusive<Duration> = Duration::from_secs(60)..=Duration::from_secs(24 * 3600);
+pub(crate) const LIFETIMES: std::ops::RangeInclusive<Duration> =
+    Duration::from_secs(60)..=Duration::from_secs(24 * 3600);
 
 /// How soon a first fetch is tried again; there is nothing to fall back to.
 const FIRST_RETRY: Duration = Duration::from_secs(1);
@@ -147,7 +148,7 @@ impl RemoteKeys {
         let since_attempt = known.attempted.map(|then| now.since(then));
         let rested = |pause: Duration| since_attempt.is_none_or(|elapsed| elapsed >= pause);
         let Some(set) = known.usable_set(now, stale_bound) else {
-            let worth_waiting = pending || rested(FIRST_RETRY.min(cooldown));
+            let worth_waiting = pending || rested(FIRST_RETRY);
             return if worth_waiting {
                 Lookup::Wait
             } else {
@@ -192,7 +193,7 @@ impl RemoteKeys {
     ) -> Result<Arc<KeySet>, Rejection> {
         let pause = match &self.0.lock().set {
             Some(set) if now.since(set.at) < set.lifetime => self.0.settings.cooldown,
-            _ => FIRST_RETRY.min(self.0.settings.cooldown),
+            _ => FIRST_RETRY,
         };
         let patience = self.0.settings.deadline * 2;
         self.0

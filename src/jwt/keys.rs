@@ -17,7 +17,7 @@ use crate::{error::shown, json::Object};
 const MAX_KEYS: usize = 64;
 
 /// The most keys that are tried for one token that does not name its key.
-const MAX_TRIED: usize = 16;
+pub(crate) const MAX_TRIED: usize = 16;
 
 /// A curve of NIST, with the one algorithm that goes with it (RFC 7518 §3.4).
 struct Curve {

@@ -38,8 +38,8 @@ use crate::{
 ///
 /// By default exactly what RFC 9068 describes is accepted: `typ` is `at+jwt`, the signature is by a key of the issuer,
 /// `iss` and `aud` are the expected ones, `exp`, `iat`, `sub`, `client_id` and `jti` are there, and clocks differ by no
-/// more than 10 s. Real issuers deviate; each rule has a method that relaxes it for this validator, and says what that
-/// costs.
+/// more than 10 s. Real issuers deviate; each rule that they break has a method that relaxes it for this validator, and
+/// says what that costs.
 ///
 /// Keys are fetched when the first token comes, in a task of their own; nothing is fetched while a validator is built.
 ///
@@ -176,6 +176,10 @@ impl TokenValidator for JwtValidator {
                 self.verify(&jws, algorithm, &keys)
             }
         }
+    }
+
+    fn issuer(&self) -> Option<&str> {
+        Some(&self.rules.issuer)
     }
 
     fn validate_now(&self, presented: &Presented<'_>) -> Option<Result<CurrentToken, Rejection>> {

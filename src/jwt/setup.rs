@@ -8,8 +8,8 @@ use rustls_pki_types::pem::{PemObject as _, SectionKind};
 use super::{
     JwtValidator, Keys,
     algorithm::{Algorithm, HmacAlgorithm},
-    jwks::{self, RemoteKeys, Settings, Source},
-    keys::{KeySet, VerifyingKey},
+    jwks::{self, LIFETIMES, RemoteKeys, Settings, Source},
+    keys::{KeySet, MAX_TRIED, VerifyingKey},
     rules::{AccessTokenMark, OptionalClaim, Rules},
 };
 use crate::{
@@ -17,7 +17,7 @@ use crate::{
     claims::checked_foreign_claim,
     discovery::Issuer,
     endpoint::Http,
-    error::{SetupError, within, within_leeway},
+    error::{SetupError, within, within_leeway, within_timeout},
     fetch::{Fetch, Network},
 };
 
@@ -28,8 +28,7 @@ impl JwtValidator {
     ///
     /// # Errors
     ///
-    /// When the issuer is not an `https` URL (`http` for a loopback host), the audience is blank, or the HTTP client
-    /// cannot be set up.
+    /// When the issuer is not an `https` URL (`http` for a loopback host), or the audience is blank.
     pub fn discover(issuer: impl AsRef<str>, audience: impl Into<Audience>) -> Result<Self, SetupError> {
         Self::discovered(issuer.as_ref(), audience.into(), Http::OnLoopback)
     }
@@ -84,7 +83,7 @@ impl JwtValidator {
     fn remote(issuer: &str, source: Source, audience: Audience) -> Result<Self, SetupError> {
         Ok(Self {
             rules: Rules::new(issuer, audience)?,
-            keys: Keys::Remote(RemoteKeys::new(Settings::new(source, Network::default_client()?))),
+            keys: Keys::Remote(RemoteKeys::new(Settings::new(source, Network::default_client()))),
         })
     }
 
@@ -103,7 +102,7 @@ impl JwtValidator {
         Self::fixed(issuer.as_ref(), set, audience.into())
     }
 
-    /// One or more public keys in PEM: sections `PUBLIC KEY` (RFC 7468 §13). They go with tokens of any `kid`.
+    /// One or more public keys in PEM, 16 at the most: sections `PUBLIC KEY` (RFC 7468 §13). They go with tokens of any `kid`.
     ///
     /// # Errors
     ///
@@ -123,6 +122,15 @@ impl JwtValidator {
                 ));
             }
             keys.push(VerifyingKey::from_der(&der).map_err(unusable)?);
+        }
+        if keys.len() > MAX_TRIED {
+            return Err(SetupError::new(
+                "public_key",
+                format_args!(
+                    "expected at most {MAX_TRIED} keys, which are all tried, got {}",
+                    keys.len()
+                ),
+            ));
         }
         if keys.is_empty() {
             return Err(SetupError::new(
@@ -311,11 +319,7 @@ impl JwtValidator {
     ///
     /// When it is not from 1 min to 24 h.
     pub fn refresh_interval(self, interval: Duration) -> Result<Self, SetupError> {
-        let interval = within(
-            "refresh_interval",
-            interval,
-            Duration::from_secs(60)..=Duration::from_secs(24 * 3600),
-        )?;
+        let interval = within("refresh_interval", interval, LIFETIMES)?;
         Ok(self.settings(|settings| settings.lifetime = interval))
     }
 
@@ -356,7 +360,7 @@ impl JwtValidator {
     ///
     /// When it is not from 1 ms to 60 s.
     pub fn timeout(self, timeout: Duration) -> Result<Self, SetupError> {
-        let timeout = within("timeout", timeout, Duration::from_millis(1)..=Duration::from_secs(60))?;
+        let timeout = within_timeout(timeout)?;
         Ok(self.settings(|settings| settings.deadline = timeout))
     }
 

@@ -1,6 +1,6 @@
 //! What a protector is told.
 
-use std::{fmt::Display, sync::Arc};
+use std::sync::Arc;
 
 use bytes::Bytes;
 use http::Response;
@@ -12,7 +12,7 @@ use crate::{
     clock::{Clock, SystemClock},
     credentials,
     endpoint::{Endpoint, Http},
-    error::SetupError,
+    error::{SetupError, at_start},
     rejection::{Forms, Rejection},
     require::Requirement,
     validate::TokenValidator,
@@ -172,13 +172,10 @@ impl ResourceProtectorLayer {
         self
     }
 
-    /// Answers refusals with HTTP statuses even to gRPC requests.
+    /// Answers refusals with HTTP statuses even to gRPC and gRPC-Web requests.
     #[must_use]
     pub fn http_refusals_only(mut self) -> Self {
-        self.policy().forms = Forms {
-            grpc: false,
-            grpc_web: false,
-        };
+        self.policy().forms.http_only = true;
         self
     }
 
@@ -207,16 +204,6 @@ impl ResourceProtectorLayer {
     pub fn clock(mut self, clock: impl Clock) -> Self {
         self.policy().clock = Arc::new(clock);
         self
-    }
-}
-
-/// For what is documented to panic at start.
-#[track_caller]
-#[allow(clippy::panic, reason = "documented, at start")]
-fn at_start<T, E: Display>(result: Result<T, E>) -> T {
-    match result {
-        Ok(value) => value,
-        Err(error) => panic!("{error}"),
     }
 }
 

@@ -2,13 +2,13 @@
 //!
 //! ```text
 //! ResourceProtector<S>::call                                          service.rs
-//!  └ admit(parts)                  the crate's security argument       admit.rs
-//!     1 read       Authorization → absent | malformed | Bearer         credentials.rs
-//!     2 validate   a TokenValidator → the token's facts                jwt/ introspection/ store/ validate/
+//!  └ Policy::admit(parts)          the crate's security argument       admit.rs
+//!     1 read       Authorization → absent | other | malformed | Bearer credentials.rs
+//!     2 validate   a TokenValidator → CurrentToken                     validate/ jwt/ introspection/ store/
 //!     3 time       expiry, not before, issued at
 //!     4 bound?     a token bound to its sender needs its proof
 //!     5 enough?    the protector's own Requirement, if it has one      require/
-//!     6 inject     CurrentToken into the request's extensions → inner service
+//!     6 inject     CurrentToken or Anonymous → request extensions → inner service
 //!  refused at any step → one Rejection → rendered in one place         rejection/ → challenge.rs
 //! ```
 

@@ -12,19 +12,11 @@ pub(crate) enum Form {
 }
 
 /// Which forms other than HTTP are spoken.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Forms {
-    pub(crate) grpc: bool,
+    /// Wins over the other.
+    pub(crate) http_only: bool,
     pub(crate) grpc_web: bool,
-}
-
-impl Default for Forms {
-    fn default() -> Self {
-        Self {
-            grpc: true,
-            grpc_web: false,
-        }
-    }
 }
 
 impl Forms {
@@ -42,14 +34,14 @@ impl Forms {
             let rest = sent.as_bytes().strip_prefix(media_type);
             rest.is_some_and(|rest| matches!(rest.first(), None | Some(b'+' | b';')))
         };
-        if self.grpc && version == Version::HTTP_2 && is(b"application/grpc") {
+        if !self.http_only && version == Version::HTTP_2 && is(b"application/grpc") {
             return Form::Grpc(HeaderValue::from_static("application/grpc"));
         }
         for (media_type, answer) in [
             ("application/grpc-web", "application/grpc-web+proto"),
             ("application/grpc-web-text", "application/grpc-web-text+proto"),
         ] {
-            if self.grpc_web && is(media_type.as_bytes()) {
+            if self.grpc_web && !self.http_only && is(media_type.as_bytes()) {
                 return Form::Grpc(HeaderValue::from_static(answer));
             }
         }

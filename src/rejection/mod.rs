@@ -136,7 +136,8 @@ impl Rejection {
         Self::new(RejectionKind::Misconfigured, detail)
     }
 
-    /// Tells the client when to ask again; whole seconds, rounded up, at least one.
+    /// Tells the client when to ask again, in the `Retry-After` of a 503: whole seconds, rounded up, from one to an hour.
+    /// Means nothing for other kinds.
     #[must_use]
     pub fn retry_after(mut self, wait: Duration) -> Self {
         self.0.retry_after = Some(wait);

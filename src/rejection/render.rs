@@ -89,7 +89,7 @@ impl Rejection {
     }
 
     /// The whole response, by itself: what a guard or an extractor answers before a protector completes it.
-    pub(crate) fn into_response<B>(self, form: Form) -> Response<RefusalBody<B>> {
+    pub(crate) fn by_itself<B>(self, form: Form) -> Response<RefusalBody<B>> {
         let response = self.render(form, &ChallengeParams::default()).map(RefusalBody::refusal);
         self.attach(response)
     }
@@ -112,7 +112,7 @@ impl Rejection {
             let mut replaced = replace(&self, response.map(Option::unwrap_or_default));
             // Whatever the application makes of it, it stays a refusal, and a 401 names a way in (RFC 9110 §11.6.1).
             if replaced.status().as_u16() < 400 {
-                tracing::error!(status = %replaced.status(), "a replaced refusal must have a status of 400 or above");
+                tracing::error!(target: "resource_protector::decision", status = %replaced.status(), "a replaced refusal must have a status of 400 or above");
                 *replaced.status_mut() = ours.0;
             }
             if replaced.status() == StatusCode::UNAUTHORIZED

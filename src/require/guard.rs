@@ -17,7 +17,7 @@ use tower_service::Service;
 use super::Requirement;
 use crate::{
     audit,
-    error::SetupError,
+    error::{SetupError, at_start},
     protector::{Anonymous, RefusalBody},
     rejection::{Form, Forms, Rejection, RejectionKind},
     scope::Scope,
@@ -60,12 +60,8 @@ enum Demand {
 /// When the scope is blank or has a character that scopes cannot have: meant for literals, at start. For what comes
 /// from configuration, use [`Requirement::scope`] with [`require`].
 #[track_caller]
-#[allow(clippy::panic, reason = "documented, at start")]
 pub fn require_scope(scope: impl AsRef<str>) -> RequireLayer {
-    match Requirement::scope(scope) {
-        Ok(requirement) => require(requirement),
-        Err(error) => panic!("require_scope: {error}"),
-    }
+    require(at_start(Requirement::scope(scope)))
 }
 
 /// Demands all of these scopes; none of them: just a valid token.
@@ -74,16 +70,12 @@ pub fn require_scope(scope: impl AsRef<str>) -> RequireLayer {
 ///
 /// As [`require_scope`]; the fallible twin is [`Requirement::scopes`].
 #[track_caller]
-#[allow(clippy::panic, reason = "documented, at start")]
 pub fn require_scopes<I>(scopes: I) -> RequireLayer
 where
     I: IntoIterator,
     I::Item: AsRef<str>,
 {
-    match Requirement::scopes(scopes) {
-        Ok(requirement) => require(requirement),
-        Err(error) => panic!("require_scopes: {error}"),
-    }
+    require(at_start(Requirement::scopes(scopes)))
 }
 
 /// Demands any of these alternatives, each a space-separated list of scopes that are all needed.
@@ -92,16 +84,12 @@ where
 ///
 /// As [`require_scope`], and when there is no alternative; the fallible twin is [`Requirement::any_scope`].
 #[track_caller]
-#[allow(clippy::panic, reason = "documented, at start")]
 pub fn require_any_scope<I>(alternatives: I) -> RequireLayer
 where
     I: IntoIterator,
     I::Item: AsRef<str>,
 {
-    match Requirement::any_scope(alternatives) {
-        Ok(requirement) => require(requirement),
-        Err(error) => panic!("require_any_scope: {error}"),
-    }
+    require(at_start(Requirement::any_scope(alternatives)))
 }
 
 /// Demands a valid token, whatever it grants.
@@ -327,7 +315,7 @@ where
                 Poll::Ready(Ok(response.map(RefusalBody::inner)))
             }
             StateProjection::Refused { refusal } => match refusal.take() {
-                Some((rejection, form)) => Poll::Ready(Ok(rejection.into_response(form))),
+                Some((rejection, form)) => Poll::Ready(Ok(rejection.by_itself(form))),
                 None => Poll::Pending,
             },
         }

@@ -5,7 +5,11 @@ mod stored;
 #[cfg(test)]
 mod tests;
 
-use std::{fmt, sync::Arc, time::SystemTime};
+use std::{
+    fmt,
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
 
 pub use self::{
     memory::MemoryTokenStore,
@@ -13,7 +17,7 @@ pub use self::{
 };
 use crate::{
     audience::Audience,
-    error::SetupError,
+    error::{SetupError, within_leeway},
     rejection::{Reason, Rejection},
     token::CurrentToken,
     validate::{Presented, TokenValidator},
@@ -144,7 +148,8 @@ impl StoreError {
 /// An unknown or revoked token is a 401; a table that cannot be read is a 503, and lets nobody in.
 pub struct StoreValidator<S> {
     store: S,
-    audience: Option<Audience>,
+    audience: Audience,
+    leeway: Duration,
 }
 
 impl<S: TokenStore> StoreValidator<S> {
@@ -152,11 +157,12 @@ impl<S: TokenStore> StoreValidator<S> {
     ///
     /// # Errors
     ///
-    /// When the audience is empty.
+    /// When the audience is blank.
     pub fn new(store: S, audience: impl Into<Audience>) -> Result<Self, SetupError> {
         Ok(Self {
             store,
-            audience: Some(audience.into().checked()?),
+            audience: audience.into().checked()?,
+            leeway: Duration::ZERO,
         })
     }
 
@@ -165,7 +171,21 @@ impl<S: TokenStore> StoreValidator<S> {
     /// For a table that only ever holds tokens of this very service. When another service's tokens get into it, whoever
     /// runs that service can use the tokens it is sent here, as the users that they belong to.
     pub fn for_tokens_of_this_service_only(store: S) -> Self {
-        Self { store, audience: None }
+        Self {
+            store,
+            audience: Audience::dangerous_any_even_tokens_meant_for_others(),
+            leeway: Duration::ZERO,
+        }
+    }
+
+    /// How far the clock of whoever writes the table may differ from ours; none unless set. Tokens live longer by as much.
+    ///
+    /// # Errors
+    ///
+    /// When it is more than 300 s.
+    pub fn leeway(mut self, leeway: Duration) -> Result<Self, SetupError> {
+        self.leeway = within_leeway(leeway)?;
+        Ok(self)
     }
 }
 
@@ -178,15 +198,8 @@ impl<S: TokenStore> TokenValidator for StoreValidator<S> {
         if record.revoked_at.is_some() {
             return Err(Rejection::invalid_token(Reason::Inactive, "the token was revoked"));
         }
-        if let Some(expected) = &self.audience
-            && !expected.accepts(&record.audience)
-        {
-            return Err(Rejection::invalid_token(
-                Reason::Audience,
-                format!("expected the audience {expected}, got {:?}", record.audience),
-            ));
-        }
-        CurrentToken::vouch_for(&record)
+        self.audience.judge(&record.audience)?;
+        Ok(CurrentToken::vouch_for(&record)?.with_leeway(self.leeway))
     }
 }
 

@@ -8,7 +8,7 @@ use std::{
 
 use super::{AnyValidator, Presented, TokenValidator};
 use crate::{
-    error::{SetupError, shown},
+    error::{SetupError, at_start, shown},
     peek,
     rejection::{Reason, Rejection},
     token::CurrentToken,
@@ -73,29 +73,36 @@ impl ByIssuer {
     ///
     /// # Panics
     ///
-    /// When the issuer has a validator already, or is empty: meant for literals, at start.
+    /// When the issuer has a validator already, is empty, or is not the one that the validator is for: meant for
+    /// literals, at start.
     /// [`try_issuer`](Self::try_issuer) is the fallible twin.
     #[must_use]
     #[track_caller]
-    #[allow(clippy::panic, reason = "documented, at start")]
     pub fn issuer(self, issuer: impl Into<String>, validator: impl TokenValidator) -> Self {
-        match self.try_issuer(issuer, validator) {
-            Ok(this) => this,
-            Err(error) => panic!("{error}"),
-        }
+        at_start(self.try_issuer(issuer, validator))
     }
 
     /// JWTs that name this issuer go to this validator.
     ///
     /// # Errors
     ///
-    /// When the issuer has a validator already, or is empty.
+    /// When the issuer has a validator already, is empty, or is not the one that the validator is for.
     pub fn try_issuer(mut self, issuer: impl Into<String>, validator: impl TokenValidator) -> Result<Self, SetupError> {
         let issuer = issuer.into();
         if issuer.is_empty() {
             return Err(SetupError::new(
                 "issuer",
                 "expected the `iss` of an issuer's tokens, got an empty string",
+            ));
+        }
+        if let Some(own) = validator.issuer().filter(|own| *own != issuer) {
+            return Err(SetupError::new(
+                "issuer",
+                format_args!(
+                    "{} was given a validator for {}; they must be the same",
+                    shown(&issuer),
+                    shown(own)
+                ),
             ));
         }
         if self.issuers.contains_key(&issuer) {
@@ -133,11 +140,20 @@ impl ByIssuer {
     /// # Panics
     ///
     /// When there is an opaque validator already; then each needs a prefix. Meant for literals, at start;
-    /// [`try_opaque_with_prefix`](Self::try_opaque_with_prefix) with an empty prefix is the fallible twin.
+    /// [`try_opaque`](Self::try_opaque) is the fallible twin.
     #[must_use]
     #[track_caller]
     pub fn opaque(self, validator: impl TokenValidator) -> Self {
         self.opaque_with_prefix("", validator)
+    }
+
+    /// Tokens that are not JWTs go to this validator.
+    ///
+    /// # Errors
+    ///
+    /// When there is an opaque validator already; then each needs a prefix.
+    pub fn try_opaque(self, validator: impl TokenValidator) -> Result<Self, SetupError> {
+        self.try_opaque_with_prefix("", validator)
     }
 
     /// Tokens that are not JWTs and begin with this prefix go to this validator. The longest matching prefix counts.
@@ -148,12 +164,8 @@ impl ByIssuer {
     /// [`try_opaque_with_prefix`](Self::try_opaque_with_prefix) is the fallible twin.
     #[must_use]
     #[track_caller]
-    #[allow(clippy::panic, reason = "documented, at start")]
     pub fn opaque_with_prefix(self, prefix: impl Into<String>, validator: impl TokenValidator) -> Self {
-        match self.try_opaque_with_prefix(prefix, validator) {
-            Ok(this) => this,
-            Err(error) => panic!("{error}"),
-        }
+        at_start(self.try_opaque_with_prefix(prefix, validator))
     }
 
     /// Tokens that are not JWTs and begin with this prefix go to this validator.

@@ -1,16 +1,16 @@
 //! The seam between the protector and whatever knows about tokens.
 
 mod by_issuer;
+mod digest;
 mod flight;
-mod remembered;
 
 use std::{fmt, pin::Pin, sync::Arc};
 
 use http::request::Parts;
 
 pub use self::by_issuer::ByIssuer;
+pub(crate) use self::digest::{DigestKey, TokenDigest};
 pub(crate) use self::flight::{Flights, Landed};
-pub(crate) use self::remembered::{DigestKey, TokenDigest};
 use crate::{clock::Moment, rejection::Rejection, token::CurrentToken};
 
 /// Decides what a token is worth. Implement it to check tokens in a way of your own.
@@ -48,6 +48,11 @@ pub trait TokenValidator: Send + Sync + 'static {
         let _ = presented;
         None
     }
+
+    /// The issuer whose tokens this accepts, if there is just one. [`ByIssuer`] asks at start, to notice a mix-up.
+    fn issuer(&self) -> Option<&str> {
+        None
+    }
 }
 
 impl<V: TokenValidator> TokenValidator for Arc<V> {
@@ -58,11 +63,14 @@ impl<V: TokenValidator> TokenValidator for Arc<V> {
     fn validate_now(&self, presented: &Presented<'_>) -> Option<Result<CurrentToken, Rejection>> {
         V::validate_now(self, presented)
     }
+
+    fn issuer(&self) -> Option<&str> {
+        V::issuer(self)
+    }
 }
 
 /// What a validator may look at: the token, the request it came with, and the time.
 #[derive(Clone, Copy)]
-#[non_exhaustive]
 pub struct Presented<'a> {
     token: &'a str,
     request: &'a Parts,
@@ -70,7 +78,8 @@ pub struct Presented<'a> {
 }
 
 impl<'a> Presented<'a> {
-    pub(crate) fn new(token: &'a str, request: &'a Parts, now: Moment) -> Self {
+    /// A token that came with this request at this moment: for tests of a validator of your own.
+    pub fn new(token: &'a str, request: &'a Parts, now: Moment) -> Self {
         Self { token, request, now }
     }
 

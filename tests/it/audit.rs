@@ -146,6 +146,18 @@ async fn an_admitted_token_is_named_by_issuer_and_client_and_not_by_subject() {
 }
 
 #[tokio::test]
+async fn a_refusal_says_why_and_an_admission_how_old_the_answer_is() {
+    let refused = decisions(request(&["Bearer nope"])).await;
+    let fields = &refused[0].1;
+    assert_eq!(
+        (fields["reason"].as_str(), fields["detail"].as_str()),
+        ("Inactive", "nobody knows this token")
+    );
+    let admitted = decisions(request(&["Bearer both"])).await;
+    assert_eq!(admitted[0].1["age_seconds"], "0");
+}
+
+#[tokio::test]
 async fn no_event_has_the_token_or_the_query() {
     for field in ["Bearer secret-token", "Bearer secret-token x", "Basic secret-token"] {
         let mut asked = request(&[field]);

@@ -7,7 +7,7 @@ use std::sync::{
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use resource_protector::{
-    ByIssuer, CurrentToken, Presented, Reason, Rejection, ResourceProtectorLayer, TokenValidator,
+    ByIssuer, CurrentToken, JwtValidator, Presented, Reason, Rejection, ResourceProtectorLayer, TokenValidator,
 };
 
 use crate::support::{ask_behind, assert_refused, request};
@@ -180,6 +180,17 @@ async fn made_up_tenants_do_not_drive_out_those_that_have_shown_a_good_token() {
     }
     assert_eq!(subject(&tokens, &jwt("https://good.test")).await.0, 200);
     assert_eq!(made.load(Ordering::SeqCst), 1);
+}
+
+#[test]
+fn a_validator_of_another_issuer_is_a_setup_error() {
+    let jwts = || JwtValidator::discover("https://a.test", "https://api.test").unwrap();
+    assert!(ByIssuer::new().try_issuer("https://a.test", jwts()).is_ok());
+    let error = ByIssuer::new().try_issuer("https://a.test/", jwts()).unwrap_err();
+    assert!(
+        error.to_string().contains("https://a.test/") && error.option() == "issuer",
+        "{error}"
+    );
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::{Response, header};
 use resource_protector::{
-    JwtValidator, Reason, Rejection, RejectionKind, ResourceProtectorLayer,
+    JwtValidator, Reason, Rejection, RejectionKind, ResourceProtectorLayer, SetupError,
     testing::{TestClock, TestIssuer},
 };
 use serde_json::json;
@@ -484,14 +484,28 @@ async fn the_keys_of_one_issuer_never_verify_for_another() {
 }
 
 #[test]
-fn intervals_out_of_bounds_are_setup_errors() {
+fn intervals_out_of_bounds_are_setup_errors_that_name_the_option() {
     let validator = || JwtValidator::discover("https://auth.test", API).unwrap();
-    assert!(validator().refresh_interval(Duration::from_secs(59)).is_err());
-    assert!(validator().refresh_interval(Duration::from_secs(86_401)).is_err());
-    assert!(validator().refetch_cooldown(Duration::ZERO).is_err());
-    assert!(validator().keep_stale_keys(Duration::from_secs(86_401)).is_err());
-    assert!(validator().timeout(Duration::ZERO).is_err());
-    assert!(validator().refresh_interval(MINUTE).is_ok());
+    let seconds = Duration::from_secs;
+    let option = |result: Result<JwtValidator, SetupError>| result.err().map(|error| error.option());
+    for (interval, refused) in [(59, true), (60, false), (86_400, false), (86_401, true)] {
+        let expected = refused.then_some("refresh_interval");
+        assert_eq!(option(validator().refresh_interval(seconds(interval))), expected);
+    }
+    for (cooldown, refused) in [(0, true), (1, false), (600, false), (601, true)] {
+        let expected = refused.then_some("refetch_cooldown");
+        assert_eq!(option(validator().refetch_cooldown(seconds(cooldown))), expected);
+    }
+    for (bound, refused) in [(0, false), (86_400, false), (86_401, true)] {
+        let expected = refused.then_some("keep_stale_keys");
+        assert_eq!(option(validator().keep_stale_keys(seconds(bound))), expected);
+    }
+    for (timeout, refused) in [(0, true), (1, false), (60, false), (61, true)] {
+        assert_eq!(
+            option(validator().timeout(seconds(timeout))),
+            refused.then_some("timeout")
+        );
+    }
 }
 
 #[tokio::test]

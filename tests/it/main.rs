@@ -16,6 +16,7 @@ mod by_issuer;
 mod conformance;
 mod examples;
 mod fetch;
+mod gaps;
 mod guards;
 mod header;
 mod jwks;
