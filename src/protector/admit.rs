@@ -2,16 +2,14 @@
 
 use std::{fmt, sync::Arc};
 
-use http::{Extensions, HeaderName, Method, Response, header, request::Parts};
-use http::{HeaderMap, HeaderValue};
+use http::{HeaderName, Method, header, request::Parts};
 
-use super::body::RefusalBody;
 use crate::{
     audit,
     challenge::ChallengeParams,
     clock::{Clock, Moment},
     credentials::{self, Credentials},
-    rejection::{Form, Forms, Reason, Rejection, ReplaceRefusal},
+    rejection::{Forms, Reason, Rejection, ReplaceRefusal},
     require::Requirement,
     scope::Scope,
     token::{CurrentToken, ScopeHierarchy},
@@ -146,58 +144,18 @@ impl Policy {
         }
     }
 
-    /// Renders a refusal of the protector itself.
-    pub(crate) fn refuse<B>(&self, rejection: Rejection, form: Form) -> Response<RefusalBody<B>> {
-        let mut response = rejection.into_final_response(form, &self.challenge, self.replace.as_deref());
-        self.vary(response.headers_mut());
-        response
-    }
-
-    /// Passes a response on, completing the refusal it may be.
-    pub(crate) fn pass_on<B>(
-        &self,
-        mut response: Response<B>,
-        form: Form,
-        token: Option<&CurrentToken>,
-    ) -> Response<RefusalBody<B>> {
-        self.vary(response.headers_mut());
-        match passing_refusal(response.extensions_mut(), || self.demanded(token)) {
-            None => response.map(RefusalBody::inner),
-            Some(mut rejection) => {
-                audit::refused(&mut rejection, None, token);
-                rejection.complete(response, form, &self.challenge, self.replace.as_deref())
-            }
-        }
-    }
-
     fn no_credentials(&self, detail: &'static str) -> Rejection {
         let mut rejection = Rejection::no_credentials(detail);
         rejection.demand(self.demanded(None));
         rejection
     }
 
-    fn demanded(&self, token: Option<&CurrentToken>) -> Vec<Scope> {
+    pub(super) fn demanded(&self, token: Option<&CurrentToken>) -> Vec<Scope> {
         self.requirement
             .as_ref()
             .map(|requirement| requirement.scopes_to_name(token))
             .unwrap_or_default()
     }
-
-    /// Where there is an answer with and one without credentials, caches must know what it depends on.
-    fn vary(&self, headers: &mut HeaderMap) {
-        if self.optional {
-            headers.append(header::VARY, HeaderValue::from_static("authorization"));
-        }
-    }
-}
-
-/// A refusal that a guard or a handler made and no protector has completed yet.
-fn passing_refusal(extensions: &mut Extensions, demanded: impl FnOnce() -> Vec<Scope>) -> Option<Rejection> {
-    if extensions.get::<Rejection>().is_none_or(Rejection::is_rendered) {
-        return None;
-    }
-    crate::require::add_demand(extensions, demanded);
-    extensions.remove()
 }
 
 /// As browsers send it: <https://fetch.spec.whatwg.org/#cors-preflight-request>.

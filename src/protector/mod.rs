@@ -16,6 +16,7 @@ mod admit;
 mod body;
 mod future;
 mod layer;
+mod respond;
 mod service;
 
 pub use self::{

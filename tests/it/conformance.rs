@@ -43,7 +43,7 @@ fn tests() -> BTreeSet<String> {
             let name = path.file_name().unwrap().to_str().unwrap();
             if path.is_dir() && !name.starts_with('.') {
                 folders.push(path);
-            } else if name.ends_with(".rs") {
+            } else if name.ends_with(".rs") && is_compiled(&path) {
                 names.extend(rust_tests(&fs::read_to_string(&path).unwrap()));
             } else if name.ends_with(".py") {
                 let text = fs::read_to_string(&path).unwrap();
@@ -55,6 +55,13 @@ fn tests() -> BTreeSet<String> {
         }
     }
     names
+}
+
+/// A file of `tests/it` counts only if `main.rs` names it.
+fn is_compiled(path: &Path) -> bool {
+    let name = path.file_stem().unwrap().to_str().unwrap();
+    let of_it = path.parent().is_some_and(|folder| folder.ends_with("tests/it"));
+    !of_it || name == "main" || include_str!("main.rs").contains(&format!("mod {name};"))
 }
 
 fn rust_tests(text: &str) -> Vec<String> {
