@@ -106,7 +106,7 @@ impl Issuer {
             return Err(FetchError::new("expected content type application/json"));
         }
         let document = Object::parse(response.body()).map_err(FetchError::new)?;
-        let text = |name: &str| -> Option<String> { serde_json::from_str(document.get(name)?.get()).ok() };
+        let text = |name: &str| document.text(name).ok().flatten();
         let issuer = text("issuer").unwrap_or_default();
         // RFC 8414 §3.3: "The 'issuer' value returned MUST be identical to the authorization server's issuer identifier
         // value […]. If these values are not identical, the data contained in the response MUST NOT be used."

@@ -26,6 +26,10 @@ const MAX_ELEMENTS: usize = 4096;
 #[error("not an acceptable JSON object: {0}")]
 pub(crate) struct JsonError(&'static str);
 
+/// A member is there, and is not a string.
+#[derive(Debug)]
+pub(crate) struct NotAString;
+
 /// The members of one JSON object, each name once, values not yet parsed.
 #[derive(Debug)]
 pub(crate) struct Object<'a>(Vec<(Cow<'a, str>, &'a RawValue)>);
@@ -64,6 +68,12 @@ impl<'a> Object<'a> {
     /// How many members there are.
     pub(crate) fn len(&self) -> usize {
         self.0.len()
+    }
+
+    /// The value of a member that has to be a string, if it is there.
+    pub(crate) fn text(&self, name: &str) -> Result<Option<String>, NotAString> {
+        let parse = |value: &RawValue| serde_json::from_str(value.get()).map_err(|_| NotAString);
+        self.get(name).map(parse).transpose()
     }
 
     /// Whether the member is there, whatever its value.

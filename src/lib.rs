@@ -24,6 +24,9 @@
 //! It does not log anybody in, issue tokens, or keep sessions: that is the authorization server's part. TLS ends before
 //! it, in the server or in a proxy; a bearer token that travels in clear belongs to whoever sees it (RFC 6750 §5.3).
 //!
+//! Validators that ask an authorization server need a tokio runtime with its timer (and with I/O, for the default client).
+//! Without a runtime every token that has to be asked about is refused with 503.
+//!
 //! # Which validator
 //!
 //! | your tokens | use |

@@ -90,9 +90,10 @@ impl Rules {
             ("token_use", TOKEN_USES.as_slice()),
             ("typ", TYPES.as_slice()),
         ] {
-            let Some(value) = answer.get(name) else { continue };
-            let value: String = serde_json::from_str(value.get())
-                .map_err(|_| Rejection::unavailable(format!("introspection answer: `{name}` is not a string")))?;
+            let value = answer
+                .text(name)
+                .map_err(|_| Rejection::unavailable(format!("introspection answer: `{name}` is not a string")))?
+                .unwrap_or_default();
             if !value.is_empty() && !accepted.iter().any(|known| value.eq_ignore_ascii_case(known)) {
                 return wrong(format!("`{name}` is {}, not that of an access token", shown(&value)));
             }

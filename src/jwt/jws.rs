@@ -84,14 +84,9 @@ impl Header {
                 _ => "it is encrypted",
             }));
         }
-        let text = |member: &str| -> Result<Option<String>, Rejection> {
-            let Some(value) = header.get(member) else {
-                return Ok(None);
-            };
-            match serde_json::from_str(value.get()) {
-                Ok(text) => Ok(Some(text)),
-                Err(_) => Err(malformed("a member of its header is not a string")),
-            }
+        let text = |member: &str| {
+            let text = header.text(member);
+            text.map_err(|_| malformed("a member of its header is not a string"))
         };
         Ok(Self {
             alg: text("alg")?.ok_or_else(|| malformed("its header has no `alg`"))?,

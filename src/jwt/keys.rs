@@ -68,10 +68,7 @@ impl VerifyingKey {
     /// Reads a JWK (RFC 7517), or says why it cannot be used.
     fn from_jwk(json: &str) -> Result<Self, &'static str> {
         let jwk = Object::parse(json.as_bytes()).map_err(|_| "it is not one JSON object without repeated members")?;
-        let text = |name: &str| -> Result<Option<String>, &'static str> {
-            let parse = |value: &RawValue| serde_json::from_str(value.get()).map_err(|_| "a member is not a string");
-            jwk.get(name).map(parse).transpose()
-        };
+        let text = |name: &str| jwk.text(name).map_err(|_| "a member is not a string");
         if ["d", "p", "q", "dp", "dq", "qi", "oth", "k"]
             .into_iter()
             .any(|member| jwk.has(member))
