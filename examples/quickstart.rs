@@ -34,17 +34,20 @@ async fn main() -> Result<(), Box<dyn Error>> {
         .with_writer(std::io::stderr)
         .init();
 
-    let demo = if env::var("ISSUER").is_ok() {
-        None
-    } else {
+    let is_demo = ["ISSUER", "AUDIENCE", "CLIENT_ID"]
+        .iter()
+        .all(|name| env::var(name).is_err());
+    let demo = if is_demo {
         Some(TestIssuer::on_loopback().await?)
+    } else {
+        None
     };
     let (issuer, audience, client) = match &demo {
         Some(demo) => {
             let client = Some((TestIssuer::CLIENT_ID.to_owned(), TestIssuer::CLIENT_SECRET.to_owned()));
             (demo.url().to_owned(), "https://api.example.com".to_owned(), client)
         }
-        None => (env::var("ISSUER")?, setting("AUDIENCE")?, client()?),
+        None => (setting("ISSUER")?, setting("AUDIENCE")?, client()?),
     };
 
     // JWTs are verified here, opaque tokens are asked of the authorization server.
@@ -105,7 +108,7 @@ fn print_curl_lines(issuer: &TestIssuer, here: &str, audience: &str) {
 }
 
 fn setting(name: &str) -> Result<String, String> {
-    env::var(name).map_err(|_| format!("{name}: expected in the environment, together with ISSUER"))
+    env::var(name).map_err(|_| format!("{name}: expected in the environment, together with ISSUER and AUDIENCE"))
 }
 
 fn client() -> Result<Option<(String, String)>, String> {

@@ -299,6 +299,11 @@ impl CurrentToken {
         self.age
     }
 
+    /// How many bytes of JSON the claims are.
+    pub(crate) fn claims_length(&self) -> usize {
+        self.facts.json.len()
+    }
+
     pub(crate) fn with_raw_claim<T>(&self, name: &str, look: impl FnOnce(&RawValue) -> T) -> Option<T> {
         Object::parse(&self.facts.json).ok()?.get(name).map(look)
     }

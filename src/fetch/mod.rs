@@ -108,17 +108,18 @@ impl fmt::Debug for Network {
     }
 }
 
-/// Whether an answer says that its body is JSON: `application/json` or a type with the suffix `+json`.
+/// Whether an answer says that its body is JSON, as it is: one `application/json`, and no content encoding.
 pub(crate) fn is_json(response: &Response<Bytes>) -> bool {
-    let content_type = response
-        .headers()
-        .get(header::CONTENT_TYPE)
-        .and_then(|value| value.to_str().ok());
-    let Some(media_type) = content_type.and_then(|value| value.split(';').next()) else {
+    let headers = response.headers();
+    let mut content_types = headers.get_all(header::CONTENT_TYPE).iter();
+    let (Some(content_type), None) = (content_types.next(), content_types.next()) else {
         return false;
     };
-    let media_type = media_type.trim().to_ascii_lowercase();
-    media_type == "application/json" || (media_type.starts_with("application/") && media_type.ends_with("+json"))
+    let media_type = content_type.to_str().ok().and_then(|value| value.split(';').next());
+    media_type.is_some_and(|media_type| media_type.trim().eq_ignore_ascii_case("application/json"))
+        && headers
+            .get(header::CONTENT_ENCODING)
+            .is_none_or(|encoding| encoding == "identity")
 }
 
 /// Refuses anything but 200, naming the status only.

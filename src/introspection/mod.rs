@@ -15,6 +15,8 @@ mod tests;
 
 use std::{fmt, sync::Arc, time::Duration};
 
+use tokio::sync::Semaphore;
+
 pub use self::client_auth::ClientAuth;
 use self::{
     client::Client,
@@ -87,7 +89,12 @@ struct Inner {
     digest_key: Arc<DigestKey>,
     flights: Flights<TokenDigest, Answer>,
     tally: Arc<Tally>,
+    calls: Arc<Semaphore>,
 }
+
+/// How many calls may be under way at the same time. They outlive the requests that started them, so no limit further out
+/// bounds them.
+const MAX_CALLS: usize = 256;
 
 /// The longest time for which an answer can be remembered.
 const LONGEST_MEMORY: Duration = Duration::from_secs(24 * 3600);
@@ -199,6 +206,7 @@ impl IntrospectionValidator {
                 digest_key: Arc::new(digest_key),
                 flights: Flights::new(),
                 tally: Arc::default(),
+                calls: Arc::new(Semaphore::new(MAX_CALLS)),
             }),
         })
     }
@@ -264,8 +272,8 @@ impl IntrospectionValidator {
         Ok(self.with(|inner| inner.remembered = inner.remembered.with_lifetimes(|lifetimes| lifetimes.refused = time)))
     }
 
-    /// How many good answers are remembered; 10 000 unless set, zero for none. Refusals have room of their own, a tenth
-    /// of it.
+    /// How many good answers are remembered; 10 000 unless set, zero for none. An answer of more than 4 KiB counts as
+    /// several. Refusals have room of their own, a tenth of it.
     #[must_use]
     pub fn capacity(self, answers: usize) -> Self {
         self.with(|inner| inner.remembered = inner.remembered.resized(answers.try_into().unwrap_or(u64::MAX)))
@@ -335,7 +343,7 @@ impl IntrospectionValidator {
         let now = presented.now();
         let start = || {
             let (inner, token) = (Arc::clone(&self.inner), presented.token().to_owned());
-            let epoch = inner.remembered.epoch();
+            let epoch = inner.remembered.epoch(&digest);
             async move { inner.ask(&token, digest, now, epoch).await }
         };
         // Discovery and the exchange have one timeout each.
@@ -350,6 +358,9 @@ impl Inner {
         if let Some(known) = self.remembered.recall(&digest, now) {
             return known;
         }
+        let Ok(_permit) = self.calls.try_acquire() else {
+            return Err(Rejection::unavailable("introspection: too many calls are under way"));
+        };
         let said = self.client.ask(token, now).await;
         let answer = said.and_then(|body| self.rules.judge(&body, now));
         self.tally.count(&answer, &self.client.place);

@@ -11,12 +11,19 @@ use crate::{
     endpoint::{Endpoint, Http},
     error::SetupError,
     fetch::Network,
-    rejection::Rejection,
+    rejection::{Rejection, RejectionKind},
     validate::{Flights, Landed},
 };
 
 /// How long a discovered endpoint is used before it is looked up again.
 const FOUND_FOR: Duration = Duration::from_secs(60 * 60);
+
+/// How long it is used while nothing can be looked up.
+const KEPT_FOR: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// How long passes between two look-ups while there is an endpoint, and while there is none.
+const PAUSE: Duration = Duration::from_secs(60);
+const FIRST_PAUSE: Duration = Duration::from_secs(1);
 
 /// The introspection endpoint, or the issuer that says which one it is.
 #[derive(Clone)]
@@ -29,8 +36,23 @@ pub(super) enum Place {
 #[derive(Clone)]
 pub(super) struct Discovered {
     issuer: Issuer,
-    found: Arc<Mutex<Option<(Endpoint, Instant)>>>,
+    known: Arc<Mutex<Known>>,
     flights: Flights<(), Result<Endpoint, Rejection>>,
+}
+
+#[derive(Default)]
+struct Known {
+    found: Option<Found>,
+    /// When the last look-up was begun that has come to its end.
+    looked_up_at: Option<Instant>,
+}
+
+#[derive(Clone)]
+struct Found {
+    endpoint: Endpoint,
+    at: Instant,
+    /// It did not behave like an introspection endpoint.
+    doubted: bool,
 }
 
 impl Place {
@@ -41,7 +63,7 @@ impl Place {
     pub(super) fn issuer(issuer: &str, http: Http) -> Result<Self, SetupError> {
         Ok(Self::Issuer(Discovered {
             issuer: Issuer::new(issuer, http)?,
-            found: Arc::default(),
+            known: Arc::default(),
             flights: Flights::new(),
         }))
     }
@@ -49,7 +71,7 @@ impl Place {
     /// Who is asked, as far as that is known without asking.
     pub(super) fn name(&self) -> &str {
         match self {
-            Self::Endpoint(endpoint) => endpoint.as_str(),
+            Self::Endpoint(endpoint) => endpoint.without_query(),
             Self::Issuer(discovered) => discovered.issuer.identifier(),
         }
     }
@@ -60,18 +82,17 @@ impl Place {
             Self::Endpoint(endpoint) => return Ok(endpoint.clone()),
             Self::Issuer(discovered) => discovered,
         };
-        if let Some((endpoint, found_at)) = &*discovered.found()
-            && now.since(*found_at) < FOUND_FOR
-        {
-            return Ok(endpoint.clone());
+        if let Some(known) = discovered.known_at(now) {
+            return known;
         }
-        let (discovered_by_task, network) = (discovered.clone(), network.clone());
-        let looked_up = discovered
-            .flights
-            .join((), deadline, move || async move {
-                discovered_by_task.look_up(&network, deadline, now).await
-            })
-            .await;
+        let look_up = || discovered.clone().look_up(network.clone(), deadline, now);
+        let looked_up = match discovered.flights.join((), deadline, look_up).await {
+            // It was begun earlier, and its time was up; this call gets one with a whole deadline.
+            Landed::Joined(Err(outage)) if outage.kind() == RejectionKind::Unavailable => {
+                discovered.flights.join((), deadline, look_up).await
+            }
+            landed => landed,
+        };
         match looked_up {
             Landed::Own(endpoint) | Landed::Joined(endpoint) => endpoint,
             Landed::Lost => Err(Rejection::unavailable(
@@ -80,20 +101,57 @@ impl Place {
         }
     }
 
-    /// The endpoint did not behave like one, so it is looked up again before the next call.
+    /// The endpoint did not behave like one. It may have moved, so it is looked up again, but not for every odd answer.
     pub(super) fn doubt(&self) {
-        if let Self::Issuer(discovered) = self {
-            *discovered.found() = None;
+        if let Self::Issuer(discovered) = self
+            && let Some(found) = &mut discovered.known().found
+        {
+            found.doubted = true;
         }
     }
 }
 
 impl Discovered {
-    fn found(&self) -> MutexGuard<'_, Option<(Endpoint, Instant)>> {
-        self.found.lock().unwrap_or_else(PoisonError::into_inner)
+    fn known(&self) -> MutexGuard<'_, Known> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    async fn look_up(&self, network: &Network, deadline: Duration, now: Moment) -> Result<Endpoint, Rejection> {
+    /// What is known without a look-up; `None` when one is due.
+    fn known_at(&self, now: Moment) -> Option<Result<Endpoint, Rejection>> {
+        let known = self.known();
+        let rested = |pause| known.looked_up_at.is_none_or(|then| now.since(then) >= pause);
+        match &known.found {
+            Some(found) => {
+                let age = now.since(found.at);
+                let good = age < FOUND_FOR && !found.doubted;
+                (good || (age < KEPT_FOR && !rested(PAUSE))).then(|| Ok(found.endpoint.clone()))
+            }
+            None => (!rested(FIRST_PAUSE)).then(|| Err(Rejection::unavailable("discovery: it failed just now"))),
+        }
+    }
+
+    /// Looks the endpoint up, and falls back on the last one while nothing can be learned.
+    async fn look_up(self, network: Network, deadline: Duration, now: Moment) -> Result<Endpoint, Rejection> {
+        let learned = self.ask_metadata(&network, deadline).await;
+        let mut known = self.known();
+        known.looked_up_at = Some(now.monotonic);
+        match learned {
+            Ok(endpoint) => {
+                known.found = Some(Found {
+                    endpoint: endpoint.clone(),
+                    at: now.monotonic,
+                    doubted: false,
+                });
+                Ok(endpoint)
+            }
+            Err(problem) => {
+                let last = known.found.as_ref().filter(|found| now.since(found.at) < KEPT_FOR);
+                last.map(|found| found.endpoint.clone()).ok_or(problem)
+            }
+        }
+    }
+
+    async fn ask_metadata(&self, network: &Network, deadline: Duration) -> Result<Endpoint, Rejection> {
         // The places that are looked at share one deadline.
         let metadata = tokio::time::timeout(deadline, self.issuer.discover(network, deadline))
             .await
@@ -105,9 +163,7 @@ impl Discovered {
                  if it has one, give its URL to `IntrospectionValidator::new`",
             ));
         };
-        let endpoint = Endpoint::parse("introspection_endpoint", &url, self.issuer.http_of_endpoints())
-            .map_err(|error| Rejection::misconfigured(format!("introspection: metadata: {error}")))?;
-        *self.found() = Some((endpoint.clone(), now.monotonic));
-        Ok(endpoint)
+        Endpoint::parse("introspection_endpoint", &url, self.issuer.http_of_endpoints())
+            .map_err(|error| Rejection::misconfigured(format!("introspection: metadata: {error}")))
     }
 }

@@ -1,7 +1,7 @@
 //! The answers that are remembered.
 
 use std::{
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
 
@@ -25,7 +25,7 @@ pub(super) struct Remembered {
     refused: Cache<TokenDigest, Entry<Rejection>>,
     lifetimes: Lifetimes,
     capacity: u64,
-    epoch: Arc<Mutex<Epoch>>,
+    epochs: Arc<Mutex<Vec<Epoch>>>,
 }
 
 /// How long answers may be used.
@@ -35,7 +35,8 @@ pub(super) struct Lifetimes {
     pub(super) refused: Duration,
 }
 
-/// Counts what was invalidated. An answer to a question from an earlier epoch is not remembered.
+/// Counts what was invalidated, among the tokens of one shard. An answer to a question from an earlier epoch is not
+/// remembered.
 #[derive(Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Epoch(u64);
 
@@ -71,8 +72,30 @@ impl<T> Expiry<TokenDigest, Entry<T>> for AsItSays {
     }
 }
 
-fn cache<T: Clone + Send + Sync + 'static>(capacity: u64) -> Cache<TokenDigest, Entry<T>> {
-    Cache::builder().max_capacity(capacity).expire_after(AsItSays).build()
+/// What an entry takes of the capacity.
+trait Weight {
+    fn weight(&self) -> u32;
+}
+
+impl Weight for CurrentToken {
+    /// One, and one more for every 4 KiB: clients may be able to choose long claims.
+    fn weight(&self) -> u32 {
+        1 + u32::try_from(self.claims_length() / 4096).unwrap_or(u32::MAX - 1)
+    }
+}
+
+impl Weight for Rejection {
+    fn weight(&self) -> u32 {
+        1
+    }
+}
+
+fn cache<T: Weight + Clone + Send + Sync + 'static>(capacity: u64) -> Cache<TokenDigest, Entry<T>> {
+    Cache::builder()
+        .max_capacity(capacity)
+        .weigher(|_, entry: &Entry<T>| entry.answer.weight())
+        .expire_after(AsItSays)
+        .build()
 }
 
 impl Remembered {
@@ -82,7 +105,7 @@ impl Remembered {
             refused: cache(capacity.div_ceil(10)),
             lifetimes,
             capacity,
-            epoch: Arc::default(),
+            epochs: Arc::new(Mutex::new(vec![Epoch::default(); TokenDigest::SHARDS])),
         }
     }
 
@@ -113,8 +136,19 @@ impl Remembered {
     }
 
     /// Read it before the question is sent.
-    pub(super) fn epoch(&self) -> Epoch {
-        *self.epoch.lock().unwrap_or_else(PoisonError::into_inner)
+    pub(super) fn epoch(&self, digest: &TokenDigest) -> Epoch {
+        self.epochs().get(digest.shard()).copied().unwrap_or_default()
+    }
+
+    fn epochs(&self) -> MutexGuard<'_, Vec<Epoch>> {
+        self.epochs.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether an answer to a later question is there already.
+    fn is_outrun(&self, digest: &TokenDigest, asked: Moment) -> bool {
+        let good = self.good.get(digest).map(|entry| entry.asked_at);
+        let refused = self.refused.get(digest).map(|entry| entry.asked_at);
+        good.max(refused).is_some_and(|later| later > asked.monotonic)
     }
 
     /// Remembers the answer to a question that was sent at `asked`, in the given epoch.
@@ -126,8 +160,8 @@ impl Remembered {
         epoch: Epoch,
     ) {
         // Held until the answer is in its place: an invalidation comes wholly before that or wholly after.
-        let current = self.epoch.lock().unwrap_or_else(PoisonError::into_inner);
-        if *current != epoch {
+        let epochs = self.epochs();
+        if epochs.get(digest.shard()) != Some(&epoch) || self.is_outrun(&digest, asked) {
             return;
         }
         match answer {
@@ -142,21 +176,28 @@ impl Remembered {
                     self.good.insert(digest, entry(token, asked, kept_for));
                 }
             }
-            Err(rejection) if rejection.kind() == RejectionKind::InvalidToken => {
-                self.good.invalidate(&digest);
+            // An outage is no answer.
+            Err(rejection) if rejection.kind() == RejectionKind::Unavailable => {}
+            Err(rejection) => {
+                // That our request was refused says nothing about the token; but it may be the token's doing, and one
+                // odd token must not become many calls.
+                if rejection.kind() == RejectionKind::InvalidToken {
+                    self.good.invalidate(&digest);
+                }
                 if !self.lifetimes.refused.is_zero() {
                     self.refused
                         .insert(digest, entry(rejection, asked, self.lifetimes.refused));
                 }
             }
-            Err(_) => {}
         }
     }
 
     /// Forgets what is known about a token, and what answers on their way will say about it.
     pub(super) fn invalidate(&self, digest: &TokenDigest) {
-        let mut epoch = self.epoch.lock().unwrap_or_else(PoisonError::into_inner);
-        epoch.0 = epoch.0.wrapping_add(1);
+        let mut epochs = self.epochs();
+        if let Some(epoch) = epochs.get_mut(digest.shard()) {
+            epoch.0 = epoch.0.wrapping_add(1);
+        }
         self.good.invalidate(digest);
         self.refused.invalidate(digest);
     }

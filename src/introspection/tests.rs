@@ -535,7 +535,14 @@ async fn a_server_that_refuses_our_own_request_is_our_fault_and_not_a_401() {
         let refused = api.present("t1").await.unwrap_err();
         assert_eq!(refused.kind(), RejectionKind::Misconfigured);
         assert!(refused.detail().contains(&status.to_string()) && !refused.detail().contains("invalid_client"));
+        // It may be the token's doing: one odd token does not become many calls.
+        for _ in 0..10 {
+            assert_eq!(api.status("t1").await, 500);
+        }
+        assert_eq!(server.calls(), 1);
         server.says(good());
+        assert_eq!(api.status("t2").await, 200);
+        api.clock.advance(5_000);
         assert_eq!(api.status("t1").await, 200);
     }
 }
@@ -858,7 +865,7 @@ proptest! {
         let digest = DigestKey::random().unwrap().digest("t1");
         let clock = TestClock::new();
         let token = CurrentToken::vouch_for(&json!({ "exp": NOW + exp })).unwrap().with_leeway(seconds(leeway));
-        remembered.remember(digest, &Ok(token), clock.now(), remembered.epoch());
+        remembered.remember(digest, &Ok(token), clock.now(), remembered.epoch(&digest));
         clock.advance(later * 1000);
         clock.set_wall_back(back);
         let now = clock.now();
@@ -1037,14 +1044,69 @@ async fn the_endpoint_is_discovered_at_first_use_and_remembered_for_an_hour() {
 }
 
 #[tokio::test]
-async fn an_endpoint_that_failed_is_looked_up_again() {
+async fn an_endpoint_that_failed_is_looked_up_again_once_a_minute() {
     let server = Server::new(json!({}));
     discoverable(&server, "https://as.example/a");
     let api = discovering(&server, ClientAuth::basic("api", "secret"));
     assert_eq!(api.status("t1").await, 200);
     discoverable(&server, "https://as.example/b");
-    assert_eq!(api.status("t2").await, 503);
+    for n in 0..10 {
+        assert_eq!(api.status(&format!("odd-{n}")).await, 503);
+    }
+    assert_eq!(server.calls(), 12);
+    api.clock.advance(60_000);
     assert_eq!(api.status("t2").await, 200);
+    assert_eq!(paths(&server)[12..], ["/.well-known/oauth-authorization-server", "/b"]);
+}
+
+#[tokio::test]
+async fn an_endpoint_is_used_on_while_the_metadata_cannot_be_had() {
+    let server = Server::new(json!({}));
+    discoverable(&server, "https://as.example/a");
+    let api = discovering(&server, ClientAuth::basic("api", "secret"));
+    assert_eq!(api.status("t1").await, 200);
+    server.answers(|request| match request.uri().path() {
+        "/a" => Ok(ok(&good().to_string())),
+        _ => Err(FetchError::new("down")),
+    });
+    api.clock.advance(3_600_000);
+    assert_eq!(api.status("t2").await, 200);
+    let calls = server.calls();
+    assert_eq!(api.status("t3").await, 200);
+    assert_eq!(server.calls(), calls + 1);
+    api.clock.advance(24 * 3_600_000);
+    assert_eq!(api.status("t4").await, 503);
+}
+
+#[tokio::test]
+async fn no_more_than_256_calls_are_under_way_and_the_next_is_refused_at_once() {
+    let server = Server::new(good());
+    server.hold();
+    let api = Arc::new(Api::new(&server));
+    let mut waiting = tokio::task::JoinSet::new();
+    for n in 0..256 {
+        let api = Arc::clone(&api);
+        waiting.spawn(async move { api.status(&format!("t{n}")).await });
+    }
+    server.until_asked(256).await;
+    let refused = api.present("one-too-many").await.unwrap_err();
+    assert_eq!(refused.kind(), RejectionKind::Unavailable);
+    server.release(256);
+    while let Some(status) = waiting.join_next().await {
+        assert_eq!(status.unwrap(), 200);
+    }
+    assert_eq!(server.calls(), 256);
+}
+
+#[tokio::test]
+async fn invalidating_one_token_leaves_the_answers_about_others_alone() {
+    let server = Server::new(good());
+    let api = Api::new(&server);
+    for n in 0..50 {
+        assert_eq!(api.status("t1").await, 200);
+        api.validator.invalidate(&format!("another-{n}"));
+    }
+    assert_eq!(server.calls(), 1);
 }
 
 #[tokio::test]

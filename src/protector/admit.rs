@@ -2,7 +2,7 @@
 
 use std::{fmt, sync::Arc};
 
-use http::{HeaderName, Method, header, request::Parts};
+use http::{HeaderName, Method, Request, header, request::Parts};
 
 use crate::{
     audit,
@@ -119,6 +119,14 @@ impl Policy {
             let answer = answer.and_then(|token| self.judge(token, self.clock.now()));
             (request, answer.map(Entered::With))
         })
+    }
+
+    /// Step 3 once more: the service may have taken its time to get ready.
+    pub(super) fn still_good<B>(&self, request: &Request<B>) -> Result<(), Rejection> {
+        match request.extensions().get::<CurrentToken>() {
+            Some(token) => token.judge_time(self.clock.now().wall),
+            None => Ok(()),
+        }
     }
 
     /// Step 6. What an outer protector has put there counts no more.

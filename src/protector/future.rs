@@ -133,9 +133,17 @@ where
                     let Some(request) = request.take() else {
                         return Poll::Pending;
                     };
-                    State::Inner {
-                        future: inner.call(request),
-                        token: token.take(),
+                    match this.policy.still_good(&request) {
+                        Ok(()) => State::Inner {
+                            future: inner.call(request),
+                            token: token.take(),
+                        },
+                        Err(mut rejection) => {
+                            audit::refused(&mut rejection, Some((request.method(), request.uri())), None);
+                            State::Refused {
+                                rejection: Some(rejection),
+                            }
+                        }
                     }
                 }
                 StateProjection::Inner { future, token } => {

@@ -105,11 +105,26 @@ pub struct StoredToken {
 
 /// Claims of a [`StoredToken`] beside those that are its fields. Serializes as one JSON object, for a column of a table.
 #[derive(Clone, Default, Serialize, Deserialize)]
-#[serde(transparent)]
+#[serde(try_from = "Map<String, Value>")]
 pub struct ExtraClaims(Map<String, Value>);
 
 /// The claims that are fields of [`StoredToken`].
 const FIELDS: [&str; 6] = ["sub", "client_id", "scope", "aud", "iat", "exp"];
+
+impl TryFrom<Map<String, Value>> for ExtraClaims {
+    type Error = SetupError;
+
+    /// What stands in a column must not supply a field that the record leaves out.
+    fn try_from(claims: Map<String, Value>) -> Result<Self, SetupError> {
+        match FIELDS.iter().find(|field| claims.contains_key(**field)) {
+            None => Ok(Self(claims)),
+            Some(field) => Err(SetupError::new(
+                "extra",
+                format_args!("`{field}` is a field of the record"),
+            )),
+        }
+    }
+}
 
 impl ExtraClaims {
     /// Sets a claim.

@@ -274,14 +274,7 @@ fn an_extra_claim_cannot_stand_in_for_a_field() {
     extra.set("tenant", 7).unwrap();
     assert_eq!((extra.get("tenant"), extra.get::<String>("tenant")), (Some(7), None));
     // Not even when it comes from a column that somebody else wrote.
-    let record = StoredToken {
-        extra: serde_json::from_value(json!({ "sub": "admin" })).unwrap(),
-        ..record("profile")
-    };
-    assert_eq!(
-        CurrentToken::vouch_for(&record).unwrap_err().kind(),
-        RejectionKind::Misconfigured
-    );
+    assert!(serde_json::from_value::<ExtraClaims>(json!({ "sub": "admin" })).is_err());
 }
 
 #[test]

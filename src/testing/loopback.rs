@@ -88,9 +88,12 @@ async fn serve(listener: TcpListener, issuer: TestIssuer) {
     // Dropped with this task, it takes the connections along.
     let mut connections = JoinSet::new();
     loop {
-        if let Ok((stream, _)) = listener.accept().await {
-            connections.spawn(converse(stream, issuer.clone()));
-        }
+        let Ok((stream, _)) = listener.accept().await else {
+            // Out of file descriptors, mostly; asking again at once would not help.
+            tokio::task::yield_now().await;
+            continue;
+        };
+        connections.spawn(converse(stream, issuer.clone()));
         while connections.try_join_next().is_some() {}
     }
 }

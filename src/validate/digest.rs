@@ -15,6 +15,16 @@ pub(crate) struct DigestKey(hmac::Key);
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) struct TokenDigest([u8; 32]);
 
+impl TokenDigest {
+    /// How many shards there are.
+    pub(crate) const SHARDS: usize = 256;
+
+    /// One of a few groups of tokens, for what need not be kept for each.
+    pub(crate) fn shard(&self) -> usize {
+        self.0.first().copied().map_or(0, usize::from)
+    }
+}
+
 impl DigestKey {
     /// A fresh key. `None` when the operating system gives no random bytes.
     pub(crate) fn random() -> Option<Self> {

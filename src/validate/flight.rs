@@ -21,6 +21,13 @@ struct Flight<V> {
     landing: watch::Receiver<Option<V>>,
 }
 
+/// A call that can be waited for, and whether it was started just now.
+struct Launched<V> {
+    landing: watch::Receiver<Option<V>>,
+    own: bool,
+    number: u64,
+}
+
 /// How a call came out for one who waited.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Landed<V> {
@@ -49,13 +56,18 @@ where
     where
         F: Future<Output = V> + Send + 'static,
     {
-        let Some((mut landing, own)) = self.launch(key.clone(), start) else {
+        let Some(Launched {
+            mut landing,
+            own,
+            number,
+        }) = self.launch(key.clone(), start)
+        else {
             return Landed::Lost;
         };
         let landed = match tokio::time::timeout(patience, landing.wait_for(Option::is_some)).await {
             Ok(landed) => landed.ok().and_then(|value| value.clone()),
             Err(_) => {
-                self.forget(&key);
+                self.clear(&key, number);
                 None
             }
         };
@@ -79,14 +91,18 @@ where
         self.lock().remove(key);
     }
 
-    fn launch<F>(&self, key: K, start: impl FnOnce() -> F) -> Option<(watch::Receiver<Option<V>>, bool)>
+    fn launch<F>(&self, key: K, start: impl FnOnce() -> F) -> Option<Launched<V>>
     where
         F: Future<Output = V> + Send + 'static,
     {
         let runtime = Handle::try_current().ok()?;
         let mut flights = self.lock();
         if let Some(flight) = flights.get(&key) {
-            return Some((flight.landing.clone(), false));
+            return Some(Launched {
+                landing: flight.landing.clone(),
+                own: false,
+                number: flight.number,
+            });
         }
         let (land, landing) = watch::channel(None);
         let number = NEXT.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
@@ -110,7 +126,19 @@ where
             drop(clear);
             land.send_replace(Some(value));
         });
-        Some((landing, true))
+        Some(Launched {
+            landing,
+            own: true,
+            number,
+        })
+    }
+
+    /// Takes this one flight off the list, and none that came after it.
+    fn clear(&self, key: &K, number: u64) {
+        let mut flights = self.lock();
+        if flights.get(key).is_some_and(|flight| flight.number == number) {
+            flights.remove(key);
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<K, Flight<V>>> {
@@ -138,13 +166,7 @@ where
     V: Clone + Send + Sync + 'static,
 {
     fn drop(&mut self) {
-        let mut flights = self.flights.lock();
-        if flights
-            .get(&self.key)
-            .is_some_and(|flight| flight.number == self.number)
-        {
-            flights.remove(&self.key);
-        }
+        self.flights.clear(&self.key, self.number);
     }
 }
 

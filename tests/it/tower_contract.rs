@@ -8,12 +8,15 @@ use std::{
         atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     task::{Context, Poll},
+    time::{Duration, UNIX_EPOCH},
 };
 
 use bytes::Bytes;
 use http::{Request, Response};
 use http_body_util::Full;
-use resource_protector::{CurrentToken, Presented, Rejection, ResourceProtectorLayer, TokenValidator, require_token};
+use resource_protector::{
+    CurrentToken, Presented, Rejection, ResourceProtectorLayer, TokenValidator, require_token, testing::TestClock,
+};
 use tokio::sync::Semaphore;
 use tower::{Layer as _, Service, ServiceBuilder, ServiceExt as _};
 
@@ -193,4 +196,35 @@ async fn the_authorization_field_is_marked_sensitive() {
     };
     let service = ResourceProtectorLayer::new(Known::new()).layer(tower::service_fn(handler));
     assert_eq!(ask(service, request(&["Bearer a1"])).await.status(), 200);
+}
+
+#[tokio::test]
+async fn a_token_that_expires_while_the_service_gets_ready_is_refused() {
+    /// Takes an hour to get ready.
+    #[derive(Clone)]
+    struct Slow(TestClock);
+    impl Service<Request<Full<Bytes>>> for Slow {
+        type Response = Response<Full<Bytes>>;
+        type Error = Infallible;
+        type Future = std::future::Ready<Result<Self::Response, Infallible>>;
+        fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+            self.0.advance(Duration::from_secs(3600));
+            Poll::Ready(Ok(()))
+        }
+        fn call(&mut self, _: Request<Full<Bytes>>) -> Self::Future {
+            std::future::ready(Ok(Response::default()))
+        }
+    }
+    struct LastsAMinute;
+    impl TokenValidator for LastsAMinute {
+        async fn validate(&self, presented: &Presented<'_>) -> Result<CurrentToken, Rejection> {
+            let now = presented.now().wall.duration_since(UNIX_EPOCH).unwrap().as_secs();
+            CurrentToken::vouch_for(&serde_json::json!({ "exp": now + 60 }))
+        }
+    }
+    let clock = TestClock::new();
+    let service = ResourceProtectorLayer::new(LastsAMinute)
+        .clock(clock.clone())
+        .layer(Slow(clock));
+    assert_eq!(ask(service, request(&["Bearer t"])).await.status(), 401);
 }
