@@ -108,7 +108,7 @@ fn print_curl_lines(issuer: &TestIssuer, here: &str, audience: &str) {
 }
 
 fn setting(name: &str) -> Result<String, String> {
-    env::var(name).map_err(|_| format!("{name}: expected in the environment, together with ISSUER and AUDIENCE"))
+    env::var(name).map_err(|_| format!("{name}: expected in the environment; ISSUER and AUDIENCE go together, and so do CLIENT_ID and CLIENT_SECRET"))
 }
 
 fn client() -> Result<Option<(String, String)>, String> {

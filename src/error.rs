@@ -1,13 +1,16 @@
 //! What can go wrong before the first request.
 
-use std::fmt::Display;
-use std::{ops::RangeInclusive, time::Duration};
+use std::{
+    fmt::{self, Display},
+    ops::RangeInclusive,
+    time::Duration,
+};
 
 /// A setting that cannot be used, found while a validator, guard or layer is built.
 ///
 /// The message names the option, what was expected, what came and what to do about it. It never quotes a secret. The
 /// error is opaque: there is nothing to match on, because the answer is always to mend the configuration.
-#[derive(Clone, Debug, thiserror::Error)]
+#[derive(Clone, thiserror::Error)]
 #[error("{option}: {problem}")]
 pub struct SetupError {
     option: &'static str,
@@ -25,6 +28,13 @@ impl SetupError {
     /// The name of the option that cannot be used.
     pub fn option(&self) -> &'static str {
         self.option
+    }
+}
+
+impl fmt::Debug for SetupError {
+    /// The message, because this is the form in which `main` prints what it returns.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
     }
 }
 
