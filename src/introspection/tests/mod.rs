@@ -1,0 +1,241 @@
+//! An authorization server scripted in process, behind a protector with a clock that the test moves.
+
+mod answers;
+mod asking;
+mod discovery;
+mod log;
+mod memory;
+mod outages;
+
+use std::{
+    collections::HashMap,
+    convert::Infallible,
+    io::Write,
+    sync::{
+        Mutex,
+        atomic::{AtomicU32, Ordering},
+    },
+    time::{Instant, SystemTime},
+};
+
+use bytes::Bytes;
+use http::{Request, Response, StatusCode, header};
+use http_body_util::Empty;
+use proptest::prelude::*;
+use serde_json::{Value, json};
+use tokio::sync::Semaphore;
+use tower::{Layer as _, ServiceExt as _, service_fn};
+
+use super::*;
+use crate::{
+    clock::Clock, fetch::FetchError, protector::ResourceProtectorLayer, rejection::Reason, require::Requirement,
+};
+
+const ENDPOINT: &str = "https://as.example/introspect";
+const API: &str = "https://api.example";
+const NOW: u64 = 1_700_000_000;
+
+type Handler = dyn Fn(&Request<Bytes>) -> Result<Response<Bytes>, FetchError> + Send + Sync;
+
+/// The authorization server.
+#[derive(Clone)]
+struct Server(Arc<Script>);
+
+struct Script {
+    handler: Mutex<Arc<Handler>>,
+    asked: Mutex<Vec<Request<Bytes>>>,
+    /// Each answer takes one permit; there are plenty, unless the server is held up.
+    permits: Semaphore,
+}
+
+impl Server {
+    fn new(answer: Value) -> Self {
+        let server = Self(Arc::new(Script {
+            handler: Mutex::new(Arc::new(|_: &Request<Bytes>| Err(FetchError::new("nothing scripted")))),
+            asked: Mutex::default(),
+            permits: Semaphore::new(1_000_000),
+        }));
+        server.says(answer);
+        server
+    }
+
+    fn says(&self, answer: Value) {
+        self.answers(move |_| Ok(ok(&answer.to_string())));
+    }
+
+    fn answers(
+        &self,
+        handler: impl Fn(&Request<Bytes>) -> Result<Response<Bytes>, FetchError> + Send + Sync + 'static,
+    ) {
+        *self.0.handler.lock().unwrap() = Arc::new(handler);
+    }
+
+    fn hold(&self) {
+        self.0.permits.forget_permits(usize::MAX);
+    }
+
+    fn release(&self, answers: usize) {
+        self.0.permits.add_permits(answers);
+    }
+
+    fn calls(&self) -> usize {
+        self.0.asked.lock().unwrap().len()
+    }
+
+    fn last(&self) -> Request<Bytes> {
+        self.0.asked.lock().unwrap().last().unwrap().clone()
+    }
+
+    async fn until_asked(&self, calls: usize) {
+        for _ in 0..100_000 {
+            if self.calls() >= calls {
+                return;
+            }
+            tokio::task::yield_now().await;
+        }
+        panic!("the server was not asked {calls} times");
+    }
+}
+
+impl Fetch for Server {
+    async fn fetch(&self, request: Request<Bytes>, _: usize) -> Result<Response<Bytes>, FetchError> {
+        let handler = Arc::clone(&self.0.handler.lock().unwrap());
+        self.0.asked.lock().unwrap().push(request.clone());
+        self.0.permits.acquire().await.unwrap().forget();
+        handler(&request)
+    }
+}
+
+fn ok(json: &str) -> Response<Bytes> {
+    with_status(200, json)
+}
+
+fn with_status(status: u16, body: &str) -> Response<Bytes> {
+    Response::builder()
+        .status(status)
+        .header(header::CONTENT_TYPE, "application/json")
+        .body(Bytes::from(body.to_owned()))
+        .unwrap()
+}
+
+/// What a good access token's answer says.
+fn good() -> Value {
+    json!({
+        "active": true, "scope": "profile", "aud": API, "sub": "alice", "client_id": "app", "exp": NOW + 3600,
+    })
+}
+
+/// The good answer with one member changed; `null` takes it away.
+fn good_but(name: &str, value: Value) -> Value {
+    let mut answer = good();
+    match value {
+        Value::Null => answer.as_object_mut().unwrap().remove(name),
+        value => answer.as_object_mut().unwrap().insert(name.to_owned(), value),
+    };
+    answer
+}
+
+#[derive(Clone)]
+struct TestClock(Arc<Mutex<Moment>>);
+
+impl TestClock {
+    fn new() -> Self {
+        Self(Arc::new(Mutex::new(Moment {
+            wall: SystemTime::UNIX_EPOCH + Duration::from_secs(NOW),
+            monotonic: Instant::now(),
+        })))
+    }
+
+    fn advance(&self, milliseconds: u64) {
+        let mut now = self.0.lock().unwrap();
+        now.wall += Duration::from_millis(milliseconds);
+        now.monotonic += Duration::from_millis(milliseconds);
+    }
+
+    fn set_wall_back(&self, seconds: u64) {
+        self.0.lock().unwrap().wall -= Duration::from_secs(seconds);
+    }
+}
+
+impl Clock for TestClock {
+    fn now(&self) -> Moment {
+        *self.0.lock().unwrap()
+    }
+}
+
+/// A protected service.
+#[derive(Clone)]
+struct Api {
+    validator: Arc<IntrospectionValidator>,
+    clock: TestClock,
+}
+
+impl Api {
+    fn new(server: &Server) -> Self {
+        Self::with(server, |validator| validator)
+    }
+
+    fn with(server: &Server, options: impl FnOnce(IntrospectionValidator) -> IntrospectionValidator) -> Self {
+        let validator = IntrospectionValidator::new(ENDPOINT, ClientAuth::basic("api", "secret"), API).unwrap();
+        Self::of(options(validator.fetch(server.clone())))
+    }
+
+    fn of(validator: IntrospectionValidator) -> Self {
+        Self {
+            validator: Arc::new(validator),
+            clock: TestClock::new(),
+        }
+    }
+
+    async fn present(&self, token: &str) -> Result<CurrentToken, Rejection> {
+        self.through(token, |layer| layer).await
+    }
+
+    async fn through(
+        &self,
+        token: &str,
+        options: impl FnOnce(ResourceProtectorLayer) -> ResourceProtectorLayer,
+    ) -> Result<CurrentToken, Rejection> {
+        let inner = service_fn(|request: Request<()>| async move {
+            let mut response = Response::new(Empty::<Bytes>::new());
+            let token = request.extensions().get::<CurrentToken>().unwrap().clone();
+            response.extensions_mut().insert(token);
+            Ok::<_, Infallible>(response)
+        });
+        let layer = ResourceProtectorLayer::new(Arc::clone(&self.validator)).clock(self.clock.clone());
+        let request = Request::get("/")
+            .header(header::AUTHORIZATION, format!("Bearer {token}"))
+            .body(())
+            .unwrap();
+        let response = options(layer).layer(inner).oneshot(request).await.unwrap();
+        match response.extensions().get::<Rejection>() {
+            None => Ok(response.extensions().get::<CurrentToken>().unwrap().clone()),
+            Some(rejection) => {
+                assert_eq!(rejection.status(), response.status());
+                Err(rejection.clone())
+            }
+        }
+    }
+
+    async fn status(&self, token: &str) -> u16 {
+        self.present(token)
+            .await
+            .map_or_else(|refused| refused.status().as_u16(), |_| 200)
+    }
+}
+
+/// What is made of one answer to one request.
+async fn judged(answer: Value) -> Result<CurrentToken, Rejection> {
+    Api::new(&Server::new(answer)).present("t1").await
+}
+
+async fn reason(answer: Value) -> Option<Reason> {
+    let refused = judged(answer).await.unwrap_err();
+    assert_eq!(refused.status(), StatusCode::UNAUTHORIZED, "{refused:?}");
+    refused.reason()
+}
+
+fn presented<T>(token: &str, now: Moment, look: impl FnOnce(&Presented<'_>) -> T) -> T {
+    let request = Request::new(()).into_parts().0;
+    look(&Presented::new(token, &request, now))
+}
