@@ -34,34 +34,24 @@ async fn main() -> Result<(), Box<dyn Error>> {
         .with_writer(std::io::stderr)
         .init();
 
-    let is_demo = ["ISSUER", "AUDIENCE", "CLIENT_ID"]
+    let mut demo = None;
+    let (issuer, audience, client) = if ["ISSUER", "AUDIENCE", "CLIENT_ID"]
         .iter()
-        .all(|name| env::var(name).is_err());
-    let demo = if is_demo {
-        Some(TestIssuer::on_loopback().await?)
+        .all(|name| env::var(name).is_err())
+    {
+        let issuer = demo.insert(TestIssuer::on_loopback().await?).url().to_owned();
+        let client = (TestIssuer::CLIENT_ID.to_owned(), TestIssuer::CLIENT_SECRET.to_owned());
+        (issuer, "https://api.example.com".to_owned(), Some(client))
     } else {
-        None
-    };
-    let (issuer, audience, client) = match &demo {
-        Some(demo) => {
-            let client = Some((TestIssuer::CLIENT_ID.to_owned(), TestIssuer::CLIENT_SECRET.to_owned()));
-            (demo.url().to_owned(), "https://api.example.com".to_owned(), client)
-        }
-        None => (setting("ISSUER")?, setting("AUDIENCE")?, client()?),
+        (setting("ISSUER")?, setting("AUDIENCE")?, client()?)
     };
 
     // JWTs are verified here, opaque tokens are asked of the authorization server.
-    let mut jwts = JwtValidator::discover(&issuer, &audience)?;
-    if let Some(seconds) = seconds("JWKS_COOLDOWN_SECONDS")? {
-        jwts = jwts.refetch_cooldown(seconds)?;
-    }
+    let jwts = JwtValidator::discover(&issuer, &audience)?.refetch_cooldown(seconds("JWKS_COOLDOWN_SECONDS", 30)?)?;
     let mut tokens = ByIssuer::new().try_issuer(&issuer, jwts)?;
     if let Some((id, secret)) = client {
-        let mut opaque = IntrospectionValidator::discover(&issuer, ClientAuth::basic(id, secret), &audience)?;
-        if let Some(seconds) = seconds("REMEMBER_SECONDS")? {
-            opaque = opaque.remember_for(seconds)?;
-        }
-        tokens = tokens.opaque(opaque);
+        let opaque = IntrospectionValidator::discover(&issuer, ClientAuth::basic(id, secret), &audience)?;
+        tokens = tokens.opaque(opaque.remember_for(seconds("REMEMBER_SECONDS", 60)?)?);
     }
     let app = Router::new()
         .route("/me", get(me).layer(require_scope("profile")))
@@ -116,10 +106,12 @@ fn client() -> Result<Option<(String, String)>, String> {
     Ok(Some((id, setting("CLIENT_SECRET")?)))
 }
 
-fn seconds(name: &str) -> Result<Option<Duration>, String> {
-    let Ok(text) = env::var(name) else { return Ok(None) };
+fn seconds(name: &str, default: u64) -> Result<Duration, String> {
+    let Ok(text) = env::var(name) else {
+        return Ok(Duration::from_secs(default));
+    };
     let seconds = text
         .parse()
         .map_err(|_| format!("{name}: expected a number of seconds, got {text:?}"))?;
-    Ok(Some(Duration::from_secs(seconds)))
+    Ok(Duration::from_secs(seconds))
 }

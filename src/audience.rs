@@ -37,6 +37,10 @@ impl Audience {
                     "expected the identifier of this resource server, such as https://api.example.com, got a blank one",
                 ))
             }
+            // RFC 8707 §2: a resource indicator "MUST NOT include a fragment component".
+            Expected::OneOf(list) if list.iter().any(|one| one.starts_with("https://") && one.contains('#')) => Err(
+                SetupError::new("audience", "expected the URL of this resource server without fragment"),
+            ),
             _ => Ok(self),
         }
     }
@@ -133,5 +137,11 @@ mod tests {
         assert!(Audience::from(["a", " "]).checked().is_err());
         assert!(Audience::from(Vec::<String>::new()).checked().is_err());
         assert!(Audience::from(["a", "b"]).checked().is_ok());
+    }
+
+    #[test]
+    fn a_url_with_a_fragment_is_no_audience() {
+        assert!(Audience::from("https://api.example.com/#x").checked().is_err());
+        assert!(Audience::from("client#1").checked().is_ok());
     }
 }
