@@ -8,8 +8,8 @@
 //! ```
 //!
 //! A token that names a key the set does not have causes a fetch, too, and so does one whose key has no name when no
-//! key verifies it; but no more than one in a cooldown, counted from the last attempt: whoever makes up tokens can
-//! neither flood the issuer nor delay a rotation by more than one cooldown.
+//! key verifies it; but no more than one in a cooldown, whatever came of it: whoever makes up tokens can neither flood the
+//! issuer nor delay a rotation by more than one cooldown.
 
 use std::{
     collections::HashSet,
@@ -102,6 +102,8 @@ struct Known {
     /// When a fetch was last begun, and whether it goes on still.
     attempted: Option<Instant>,
     pending: bool,
+    /// When one was last begun for the sake of a key that is not in the set.
+    searched: Option<Instant>,
     /// Whether the last fetch that came to its end failed.
     failed: bool,
     /// The keys whose uselessness was logged.
@@ -115,6 +117,15 @@ struct Fetched {
     at: Instant,
     lifetime: Duration,
     etag: Option<HeaderValue>,
+}
+
+/// Why a set is fetched.
+#[derive(Clone, Copy, Debug)]
+enum Cause {
+    /// There is none, or it grows old; not tried again before this pause is over.
+    Renewal(Duration),
+    /// A token may be signed by a key that is not in it.
+    Search,
 }
 
 /// What can be said about a token's key without waiting.
@@ -144,11 +155,11 @@ impl RemoteKeys {
             cooldown, stale_bound, ..
         } = self.0.settings;
         let known = self.0.lock();
-        let (failed, pending) = (known.failed, known.pending);
+        let (failed, may_search) = (known.failed, known.may_search(now, cooldown));
         let since_attempt = known.attempted.map(|then| now.since(then));
         let rested = |pause: Duration| since_attempt.is_none_or(|elapsed| elapsed >= pause);
         let Some(set) = known.usable_set(now, stale_bound) else {
-            let worth_waiting = pending || rested(FIRST_RETRY);
+            let worth_waiting = known.pending || rested(FIRST_RETRY);
             return if worth_waiting {
                 Lookup::Wait
             } else {
@@ -163,25 +174,23 @@ impl RemoteKeys {
             return Lookup::Wait;
         }
         if let Candidates::Unknown = keys.candidates(kid, algorithm) {
-            return match (pending || rested(cooldown), failed) {
+            return match (may_search, failed) {
                 (true, _) => Lookup::Wait,
                 (false, true) => Lookup::Refused(no_keys()),
                 (false, false) => Lookup::Refused(unknown_key()),
             };
         }
         if age >= lifetime.mul_f32(0.8) && rested(cooldown) {
-            self.0.flights.start((), || self.0.clone().refresh(now, cooldown));
+            self.0
+                .flights
+                .start((), || self.0.clone().refresh(now, Cause::Renewal(cooldown)));
         }
         Lookup::Keys(keys)
     }
 
     /// Whether a fetch is due that could bring another key.
     pub(crate) fn may_refetch(&self, now: Moment) -> bool {
-        let known = self.0.lock();
-        known.pending
-            || known
-                .attempted
-                .is_none_or(|then| now.since(then) >= self.0.settings.cooldown)
+        self.0.lock().may_search(now, self.0.settings.cooldown)
     }
 
     /// Waits for a fetch, then looks again.
@@ -191,14 +200,14 @@ impl RemoteKeys {
         algorithm: Algorithm,
         now: Moment,
     ) -> Result<Arc<KeySet>, Rejection> {
-        let pause = match &self.0.lock().set {
-            Some(set) if now.since(set.at) < set.lifetime => self.0.settings.cooldown,
-            _ => FIRST_RETRY,
+        let cause = match &self.0.lock().set {
+            Some(set) if now.since(set.at) < set.lifetime => Cause::Search,
+            _ => Cause::Renewal(FIRST_RETRY),
         };
         let patience = self.0.settings.deadline * 2;
         self.0
             .flights
-            .join((), patience, || self.0.clone().refresh(now, pause))
+            .join((), patience, || self.0.clone().refresh(now, cause))
             .await;
         let known = self.0.lock();
         match known.usable_set(now, self.0.settings.stale_bound) {
@@ -217,12 +226,19 @@ impl Remote {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Fetches the set once, unless that was tried less than `pause` ago.
-    async fn refresh(self: Arc<Self>, now: Moment, pause: Duration) {
+    /// Fetches the set once, unless that was tried too short a time ago.
+    async fn refresh(self: Arc<Self>, now: Moment, cause: Cause) {
         let (last, attempt) = {
             let mut known = self.lock();
-            if known.attempted.is_some_and(|then| now.since(then) < pause) {
+            let (last, pause) = match cause {
+                Cause::Renewal(pause) => (known.attempted, pause),
+                Cause::Search => (known.searched, self.settings.cooldown),
+            };
+            if last.is_some_and(|then| now.since(then) < pause) {
                 return;
+            }
+            if let Cause::Search = cause {
+                known.searched = Some(now.monotonic);
             }
             known.attempted = Some(now.monotonic);
             known.pending = true;
@@ -322,6 +338,11 @@ impl Known {
         self.set
             .as_ref()
             .filter(|set| now.since(set.at) < set.lifetime.max(stale_bound))
+    }
+
+    /// Whether a key that is not in the set may cause a fetch, or one is under way anyhow.
+    fn may_search(&self, now: Moment, cooldown: Duration) -> bool {
+        self.pending || self.searched.is_none_or(|then| now.since(then) >= cooldown)
     }
 
     /// Logs every useless key once, however often the set is fetched.

