@@ -120,8 +120,8 @@ impl IntrospectionValidator {
     }
 
     /// Asks where the issuer's metadata says (RFC 8414, OpenID Connect Discovery 1.0), and expects this issuer in
-    /// `iss`. It does no I/O yet: the endpoint is looked up when it is first needed, again after one hour, and again
-    /// after a call to it that failed.
+    /// `iss`. It does no I/O yet: the endpoint is looked up when it is first needed, again after one hour, and after a
+    /// call to it that failed, but at most once a minute. While the metadata cannot be had it is used for a day.
     ///
     /// # Errors
     ///

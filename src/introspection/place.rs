@@ -120,11 +120,10 @@ impl Discovered {
     fn known_at(&self, now: Moment) -> Option<Result<Endpoint, Rejection>> {
         let known = self.known();
         let rested = |pause| known.looked_up_at.is_none_or(|then| now.since(then) >= pause);
-        match &known.found {
+        match known.found.as_ref().filter(|found| now.since(found.at) < KEPT_FOR) {
             Some(found) => {
-                let age = now.since(found.at);
-                let good = age < FOUND_FOR && !found.doubted;
-                (good || (age < KEPT_FOR && !rested(PAUSE))).then(|| Ok(found.endpoint.clone()))
+                let good = now.since(found.at) < FOUND_FOR && !found.doubted;
+                (good || !rested(PAUSE)).then(|| Ok(found.endpoint.clone()))
             }
             None => (!rested(FIRST_PAUSE)).then(|| Err(Rejection::unavailable("discovery: it failed just now"))),
         }
