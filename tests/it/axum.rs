@@ -7,7 +7,7 @@ use http_body_util::Full;
 use resource_protector::{CurrentToken, Rejection, Requirement, require_scope};
 use tower_http::cors::CorsLayer;
 
-use crate::support::{Reply, ask, assert_refused, challenge, protector, request};
+use crate::support::{Reply, ask, assert_refused, challenge, preflight, protector, request};
 
 async fn me(token: CurrentToken) -> String {
     token.subject().unwrap_or("nobody").to_owned()
@@ -113,15 +113,7 @@ async fn a_cors_layer_outside_answers_preflight_and_adds_its_headers_to_refusals
         .route("/me", get(me))
         .layer(protector())
         .layer(CorsLayer::permissive());
-    let mut preflight = request(&[]);
-    *preflight.method_mut() = http::Method::OPTIONS;
-    preflight
-        .headers_mut()
-        .insert(header::ORIGIN, "https://app.test".parse().unwrap());
-    preflight
-        .headers_mut()
-        .insert(header::ACCESS_CONTROL_REQUEST_METHOD, "GET".parse().unwrap());
-    assert_eq!(ask(app.clone(), preflight).await.status(), 200);
+    assert_eq!(ask(app.clone(), preflight()).await.status(), 200);
 
     let mut refused = request(&[]);
     refused
@@ -138,15 +130,7 @@ async fn a_cors_layer_inside_answers_preflight_where_the_protector_lets_it_throu
         .route("/me", get(me).layer(require_scope("profile")))
         .layer(CorsLayer::permissive())
         .layer(protector().allow_cors_preflight());
-    let mut preflight = request(&[]);
-    *preflight.method_mut() = http::Method::OPTIONS;
-    preflight
-        .headers_mut()
-        .insert(header::ORIGIN, "https://app.test".parse().unwrap());
-    preflight
-        .headers_mut()
-        .insert(header::ACCESS_CONTROL_REQUEST_METHOD, "GET".parse().unwrap());
-    let reply = ask(app, preflight).await;
+    let reply = ask(app, preflight()).await;
     assert_eq!(reply.status(), 200);
     assert!(reply.headers().contains_key(header::ACCESS_CONTROL_ALLOW_METHODS));
 }

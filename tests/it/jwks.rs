@@ -14,6 +14,7 @@ use crate::support::{Reply, ask_behind, assert_refused, request};
 
 const API: &str = "https://api.test";
 const JWKS: &str = "/tenant/jwks";
+const METADATA: &str = "/.well-known/oauth-authorization-server/tenant";
 const MINUTE: Duration = Duration::from_secs(60);
 
 struct World {
@@ -52,6 +53,11 @@ impl World {
     /// One that names a key nobody has.
     fn junk(&self, n: usize) -> String {
         self.issuer.access_token(API).header("kid", format!("junk-{n}")).mint()
+    }
+
+    /// From now on these are the metadata.
+    fn says_of_itself(&self, metadata: &serde_json::Value) {
+        self.issuer.respond_at(METADATA, json_response(metadata));
     }
 
     fn fetches(&self) -> usize {
@@ -310,11 +316,10 @@ async fn while_no_set_was_ever_fetched_every_token_is_503_and_the_issuer_is_aske
     for _ in 0..20 {
         assert_refused(&world.present(&token).await, 503, Some("temporarily_unavailable"));
     }
-    let metadata = "/.well-known/oauth-authorization-server/tenant";
-    assert_eq!(world.issuer.requests(metadata), 1);
+    assert_eq!(world.issuer.requests(METADATA), 1);
     world.clock.advance(Duration::from_secs(1));
     assert_eq!(world.status(&token).await, 503);
-    assert_eq!(world.issuer.requests(metadata), 2);
+    assert_eq!(world.issuer.requests(METADATA), 2);
     world.issuer.come_back();
     world.clock.advance(Duration::from_secs(1));
     assert_eq!(world.status(&token).await, 200);
@@ -348,7 +353,7 @@ async fn a_request_that_goes_away_does_not_take_the_fetch_with_it() {
         })
     };
     let first = ask();
-    while world.issuer.requests("/.well-known/oauth-authorization-server/tenant") == 0 {
+    while world.issuer.requests(METADATA) == 0 {
         tokio::task::yield_now().await;
     }
     let second = ask();
@@ -416,7 +421,7 @@ async fn metadata_with_another_issuer_are_not_used() {
         let world = World::new();
         let lie = json_response(&json!({ "issuer": issuer, "jwks_uri": "https://evil.test/jwks" }));
         for place in [
-            "/.well-known/oauth-authorization-server/tenant",
+            METADATA,
             "/tenant/.well-known/openid-configuration",
             "/.well-known/openid-configuration/tenant",
             "/tenant/.well-known/oauth-authorization-server",
@@ -432,9 +437,7 @@ async fn metadata_with_another_issuer_are_not_used() {
 async fn metadata_are_found_at_the_appended_place_where_the_inserted_one_has_none() {
     let world = World::new();
     let none = Response::builder().status(404).body(Bytes::new()).unwrap();
-    world
-        .issuer
-        .respond_at("/.well-known/oauth-authorization-server/tenant", none);
+    world.issuer.respond_at(METADATA, none);
     assert_eq!(world.status(&world.token()).await, 200);
     assert_eq!(world.issuer.requests("/tenant/.well-known/openid-configuration"), 1);
 }
@@ -448,10 +451,7 @@ async fn a_key_url_in_metadata_must_be_https() {
     ] {
         let world = World::new();
         let metadata = json!({ "issuer": world.issuer.url(), "jwks_uri": jwks_uri });
-        world.issuer.respond_at(
-            "/.well-known/oauth-authorization-server/tenant",
-            json_response(&metadata),
-        );
+        world.issuer.respond_at(METADATA, json_response(&metadata));
         assert_eq!(world.status(&world.token()).await, 503, "{jwks_uri}");
         assert_eq!(world.fetches(), 0);
     }
@@ -459,18 +459,17 @@ async fn a_key_url_in_metadata_must_be_https() {
 
 #[tokio::test]
 async fn metadata_must_be_json_and_may_have_more_members() {
-    let place = "/.well-known/oauth-authorization-server/tenant";
     let world = World::new();
     let metadata =
         json!({ "issuer": world.issuer.url(), "jwks_uri": "https://auth.test/tenant/jwks", "more": { "a": [1] } });
-    world.issuer.respond_at(place, json_response(&metadata));
+    world.says_of_itself(&metadata);
     assert_eq!(world.status(&world.token()).await, 200);
 
     let world = World::new();
     let mut html = json_response(&metadata);
     html.headers_mut()
         .insert(header::CONTENT_TYPE, "text/html".parse().unwrap());
-    world.issuer.respond_at(place, html);
+    world.issuer.respond_at(METADATA, html);
     assert_eq!(world.status(&world.token()).await, 200);
     assert_eq!(world.issuer.requests("/tenant/.well-known/openid-configuration"), 1);
 }
@@ -562,7 +561,6 @@ async fn a_failure_long_ago_does_not_let_an_old_set_pass() {
 #[tokio::test]
 async fn an_etag_is_sent_only_to_the_endpoint_that_gave_it() {
     let world = World::new();
-    let place = "/.well-known/oauth-authorization-server/tenant";
     let metadata = |path: &str| {
         json_response(&json!({ "issuer": world.issuer.url(), "jwks_uri": format!("https://auth.test{path}") }))
     };
@@ -570,10 +568,10 @@ async fn an_etag_is_sent_only_to_the_endpoint_that_gave_it() {
         let response = Response::builder().header(header::ETAG, "\"1\"");
         response.body(Bytes::from(keys)).unwrap()
     };
-    world.issuer.respond_at(place, metadata("/old"));
+    world.issuer.respond_at(METADATA, metadata("/old"));
     world.issuer.respond_at("/old", tagged(world.issuer.jwks()));
     assert_eq!(world.status(&world.token()).await, 200);
-    world.issuer.respond_at(place, metadata("/new"));
+    world.issuer.respond_at(METADATA, metadata("/new"));
     world.issuer.rotate_key();
     world.issuer.respond_at("/new", tagged(world.issuer.jwks()));
     world.clock.advance(61 * MINUTE);
@@ -592,10 +590,7 @@ async fn an_etag_is_sent_only_to_the_endpoint_that_gave_it() {
 async fn metadata_that_came_by_https_cannot_send_us_to_this_machine() {
     let world = World::new();
     let metadata = json!({ "issuer": world.issuer.url(), "jwks_uri": "http://127.0.0.1:8500/v1/agent/leave" });
-    world.issuer.respond_at(
-        "/.well-known/oauth-authorization-server/tenant",
-        json_response(&metadata),
-    );
+    world.issuer.respond_at(METADATA, json_response(&metadata));
     assert_eq!(world.status(&world.token()).await, 503);
     assert!(world.issuer.last_request("/v1/agent/leave").is_none());
 }
@@ -604,9 +599,7 @@ async fn metadata_that_came_by_https_cannot_send_us_to_this_machine() {
 async fn metadata_are_found_although_another_place_answers_too_much() {
     let world = World::new();
     let page = Response::new(Bytes::from(vec![b'x'; 300 * 1024]));
-    world
-        .issuer
-        .respond_at("/.well-known/oauth-authorization-server/tenant", page);
+    world.issuer.respond_at(METADATA, page);
     assert_eq!(world.status(&world.token()).await, 200);
 }
 
@@ -615,10 +608,7 @@ async fn a_token_of_another_issuer_causes_no_fetch_and_is_no_outage() {
     let world = World::new();
     let foreign = || world.issuer.access_token(API).claim("iss", "https://other.test").mint();
     assert_eq!(world.status(&foreign()).await, 401);
-    assert_eq!(
-        world.issuer.requests("/.well-known/oauth-authorization-server/tenant"),
-        0
-    );
+    assert_eq!(world.issuer.requests(METADATA), 0);
     world.issuer.go_down();
     assert_eq!(world.status(&world.token()).await, 503);
     assert_eq!(world.status(&foreign()).await, 401);

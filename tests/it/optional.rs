@@ -6,7 +6,7 @@ use http_body_util::Full;
 use resource_protector::{Anonymous, CurrentToken, Requirement, require_scope, require_token};
 use tower::{Layer as _, ServiceBuilder};
 
-use crate::support::{ask, ask_behind, assert_refused, challenge, hello, protector, request};
+use crate::support::{ask, ask_behind, assert_refused, challenge, hello, preflight, protector, request};
 
 #[tokio::test]
 async fn optional_lets_in_only_absent_credentials() {
@@ -99,18 +99,6 @@ async fn a_guard_made_with_or_anonymous_lets_them_pass_and_judges_a_token_that_i
         401,
         Some("invalid_token"),
     );
-}
-
-fn preflight() -> Request<Full<Bytes>> {
-    let mut request = request(&[]);
-    *request.method_mut() = Method::OPTIONS;
-    request
-        .headers_mut()
-        .insert(header::ORIGIN, "https://app.test".parse().unwrap());
-    request
-        .headers_mut()
-        .insert(header::ACCESS_CONTROL_REQUEST_METHOD, "PUT".parse().unwrap());
-    request
 }
 
 #[tokio::test]

@@ -160,3 +160,16 @@ pub fn assert_refused(reply: &Reply, status: u16, error: Option<&str>) {
         }
     }
 }
+
+/// As a browser asks before it sends a request of its own.
+pub fn preflight() -> Request<Full<Bytes>> {
+    let mut request = request(&[]);
+    *request.method_mut() = http::Method::OPTIONS;
+    request
+        .headers_mut()
+        .insert(header::ORIGIN, "https://app.test".parse().unwrap());
+    request
+        .headers_mut()
+        .insert(header::ACCESS_CONTROL_REQUEST_METHOD, "PUT".parse().unwrap());
+    request
+}
