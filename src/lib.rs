@@ -105,6 +105,8 @@ mod discovery;
 mod endpoint;
 mod error;
 mod fetch;
+#[cfg(test)]
+mod harness;
 #[cfg(feature = "introspection")]
 mod introspection;
 mod json;

@@ -345,6 +345,13 @@ mod tests {
     }
 
     #[test]
+    fn a_leeway_is_five_minutes_at_the_most() {
+        let token = token(json!({ "exp": 1000 })).with_leeway(Duration::from_secs(3600));
+        assert!(token.judge_time(at(1299)).is_ok());
+        assert!(token.judge_time(at(1300)).is_err());
+    }
+
+    #[test]
     fn a_token_from_the_future_is_not_valid_yet() {
         for claim in ["nbf", "iat"] {
             let strict = token(json!({ claim: 1030 }));

@@ -49,8 +49,8 @@ pub enum Anonymous {
 pub(crate) enum Admission {
     Enter(Entered),
     Refuse(Rejection),
-    /// The validator has to wait for something.
-    Ask,
+    /// The validator has to wait for something, to judge this token.
+    Ask(String),
 }
 
 /// With what a request enters.
@@ -78,7 +78,7 @@ impl Policy {
             Credentials::Absent => return Admission::Refuse(self.no_credentials("no credentials")),
         };
         match self.validator.now(&Presented::new(token, request, now)) {
-            None => Admission::Ask,
+            None => Admission::Ask(token.to_owned()),
             Some(answer) => match answer.and_then(|token| self.judge(token, now)) {
                 Ok(token) => Admission::Enter(Entered::With(token)),
                 Err(rejection) => Admission::Refuse(rejection),
@@ -105,16 +105,10 @@ impl Policy {
     }
 
     /// Steps 2 to 5, where step 2 has to wait. Owns the request's head; the body is not needed.
-    pub(crate) fn ask(self: Arc<Self>, request: Parts) -> Asking {
+    pub(crate) fn ask(self: Arc<Self>, token: String, request: Parts) -> Asking {
         Box::pin(async move {
-            let answer = match credentials::read(&request.headers, self.max_length) {
-                Credentials::Bearer(token) => {
-                    let presented = Presented::new(token, &request, self.clock.now());
-                    self.validator.later(&presented).await
-                }
-                // `admit` found a token in the same headers.
-                _ => Err(Rejection::malformed("the credentials changed while they were judged")),
-            };
+            let presented = Presented::new(&token, &request, self.clock.now());
+            let answer = self.validator.later(&presented).await;
             // It may have taken a while: what is over by now is over.
             let answer = answer.and_then(|token| self.judge(token, self.clock.now()));
             (request, answer.map(Entered::With))

@@ -7,7 +7,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{Request, Response};
+use http::{Method, Request, Response, Uri, request::Parts};
 use http_body::Body;
 use pin_project_lite::pin_project;
 use tower_service::Service;
@@ -25,7 +25,8 @@ use crate::{
 pin_project! {
     /// The response of the protected service, or a refusal.
     ///
-    /// It is as `Send` as the request's body and the service's own future are.
+    /// It is as `Send` as the request's body and the service's own future are. Polled again after it was ready, which no
+    /// executor does, it stays pending.
     pub struct ResponseFuture<S, ReqBody>
     where
         S: Service<Request<ReqBody>>,
@@ -43,8 +44,7 @@ pin_project! {
         // The authorization server, or whoever the validator waits for, is being asked.
         Asking {
             asking: Asking,
-            body: Option<ReqBody>,
-            inner: Option<S>,
+            waiting: Option<(ReqBody, S)>,
         },
         // The token is good; the service is not ready yet.
         Readying {
@@ -61,6 +61,15 @@ pin_project! {
     }
 }
 
+impl<S, ReqBody, F> State<S, ReqBody, F> {
+    fn refused(mut rejection: Rejection, method: &Method, uri: &Uri) -> Self {
+        audit::refused(&mut rejection, Some((method, uri)), None);
+        Self::Refused {
+            rejection: Some(rejection),
+        }
+    }
+}
+
 impl<S, ReqBody> ResponseFuture<S, ReqBody>
 where
     S: Service<Request<ReqBody>>,
@@ -73,11 +82,9 @@ where
         }
     }
 
-    pub(super) fn refused(policy: Arc<Policy>, form: Form, rejection: Rejection) -> Self {
+    pub(super) fn refused(policy: Arc<Policy>, form: Form, rejection: Rejection, asked: &Parts) -> Self {
         Self {
-            state: State::Refused {
-                rejection: Some(rejection),
-            },
+            state: State::refused(rejection, &asked.method, &asked.uri),
             policy,
             form,
         }
@@ -87,8 +94,7 @@ where
         Self {
             state: State::Asking {
                 asking,
-                body: Some(body),
-                inner: Some(inner),
+                waiting: Some((body, inner)),
             },
             policy,
             form,
@@ -107,10 +113,13 @@ where
         let mut this = self.project();
         loop {
             let next = match this.state.as_mut().project() {
-                StateProjection::Asking { asking, body, inner } => {
+                StateProjection::Asking { asking, waiting } => {
                     let (mut parts, answer) = ready!(asking.as_mut().poll(cx));
-                    match (answer, body.take(), inner.take()) {
-                        (Ok(entered), Some(body), Some(inner)) => {
+                    let Some((body, inner)) = waiting.take() else {
+                        return Poll::Pending;
+                    };
+                    match answer {
+                        Ok(entered) => {
                             let token = entered.token_to_name(this.policy);
                             this.policy.enter(entered, &mut parts);
                             State::Readying {
@@ -119,13 +128,7 @@ where
                                 token,
                             }
                         }
-                        (Err(mut rejection), ..) => {
-                            audit::refused(&mut rejection, Some((&parts.method, &parts.uri)), None);
-                            State::Refused {
-                                rejection: Some(rejection),
-                            }
-                        }
-                        (Ok(_), ..) => return Poll::Pending,
+                        Err(rejection) => State::refused(rejection, &parts.method, &parts.uri),
                     }
                 }
                 StateProjection::Readying { request, inner, token } => {
@@ -138,12 +141,7 @@ where
                             future: inner.call(request),
                             token: token.take(),
                         },
-                        Err(mut rejection) => {
-                            audit::refused(&mut rejection, Some((request.method(), request.uri())), None);
-                            State::Refused {
-                                rejection: Some(rejection),
-                            }
-                        }
+                        Err(rejection) => State::refused(rejection, request.method(), request.uri()),
                     }
                 }
                 StateProjection::Inner { future, token } => {
@@ -153,7 +151,6 @@ where
                 StateProjection::Refused { rejection } => {
                     return match rejection.take() {
                         Some(rejection) => Poll::Ready(Ok(this.policy.refuse(rejection, this.form.clone()))),
-                        // Polled after completion, which no executor does.
                         None => Poll::Pending,
                     };
                 }

@@ -19,7 +19,6 @@ use super::{
     body::RefusalBody,
     future::ResponseFuture,
 };
-use crate::audit;
 
 /// The service that [`ResourceProtectorLayer`](crate::ResourceProtectorLayer) makes: `S`, behind a check of the token.
 #[derive(Clone, Debug)]
@@ -61,17 +60,14 @@ where
                 let inner = self.inner.call(Request::from_parts(parts, body));
                 ResponseFuture::inner(Arc::clone(policy), form, inner, token)
             }
-            Admission::Refuse(mut rejection) => {
-                audit::refused(&mut rejection, Some((&parts.method, &parts.uri)), None);
-                ResponseFuture::refused(Arc::clone(policy), form, rejection)
-            }
-            Admission::Ask => {
+            Admission::Refuse(rejection) => ResponseFuture::refused(Arc::clone(policy), form, rejection, &parts),
+            Admission::Ask(token) => {
                 // The service that was polled ready gives its reservation back, and another is made ready once the
                 // answer is there: while a slow authorization server thinks, the capacity of the protected service
                 // belongs to requests whose token is known.
                 let clone = self.inner.clone();
                 drop(mem::replace(&mut self.inner, clone));
-                let asking = Arc::clone(policy).ask(parts);
+                let asking = Arc::clone(policy).ask(token, parts);
                 ResponseFuture::asking(Arc::clone(policy), form, asking, body, self.inner.clone())
             }
         }

@@ -1,19 +1,13 @@
 //! A protector in front of a table in memory, with a clock that stands still.
 
-use std::{
-    convert::Infallible,
-    time::{Duration, Instant, UNIX_EPOCH},
-};
+use std::time::{Duration, UNIX_EPOCH};
 
-use bytes::Bytes;
-use http::{Request, Response, StatusCode, header};
-use http_body_util::Empty;
+use http::StatusCode;
 use serde_json::{Value, json};
-use tower::{Layer as _, ServiceExt as _, service_fn};
 
 use super::*;
 use crate::{
-    clock::{Clock, Moment},
+    harness::{self, MovedClock},
     protector::ResourceProtectorLayer,
     rejection::RejectionKind,
     require::Requirement,
@@ -24,17 +18,6 @@ const API: &str = "https://api.example";
 
 fn at(seconds: u64) -> SystemTime {
     UNIX_EPOCH + Duration::from_secs(seconds)
-}
-
-struct AtTenThousand;
-
-impl Clock for AtTenThousand {
-    fn now(&self) -> Moment {
-        Moment {
-            wall: at(10_000),
-            monotonic: Instant::now(),
-        }
-    }
 }
 
 fn record(scopes: &str) -> StoredToken {
@@ -79,25 +62,11 @@ async fn present(
     token: &str,
     requirement: Option<Requirement>,
 ) -> Result<CurrentToken, Rejection> {
-    let inner = service_fn(|request: Request<()>| async move {
-        let mut response = Response::new(Empty::<Bytes>::new());
-        let token = request.extensions().get::<CurrentToken>().unwrap().clone();
-        response.extensions_mut().insert(token);
-        Ok::<_, Infallible>(response)
-    });
-    let mut layer = ResourceProtectorLayer::new(validator).clock(AtTenThousand);
+    let mut layer = ResourceProtectorLayer::new(validator).clock(MovedClock::at(10_000));
     if let Some(requirement) = requirement {
         layer = layer.requiring(requirement);
     }
-    let request = Request::get("/")
-        .header(header::AUTHORIZATION, format!("Bearer {token}"))
-        .body(())
-        .unwrap();
-    let response = layer.layer(inner).oneshot(request).await.unwrap();
-    match response.extensions().get::<Rejection>() {
-        None => Ok(response.extensions().get::<CurrentToken>().unwrap().clone()),
-        Some(rejection) => Err(rejection.clone()),
-    }
+    harness::present(layer, token).await
 }
 
 async fn on_profile(token: &str) -> Result<CurrentToken, Rejection> {
@@ -305,4 +274,26 @@ fn a_digest_is_sha_256_and_debug_forms_show_no_secret() {
     );
     assert!(!format!("{:?}", OpaqueToken::new("abc")).contains("abc"));
     assert!(!format!("{:?}", record("profile")).contains("alice"));
+}
+
+#[tokio::test]
+async fn a_leeway_is_for_a_table_that_another_clock_writes() {
+    let store = table().await;
+    let early = StoredToken {
+        issued_at: Some(at(10_005)),
+        ..record("profile")
+    };
+    store.insert(&OpaqueToken::new("early"), early).await.unwrap();
+    let exact = StoreValidator::new(store.clone(), API).unwrap();
+    assert_eq!(
+        present(exact, "early", None).await.unwrap_err().reason(),
+        Some(Reason::NotYetValid)
+    );
+    let lenient = || StoreValidator::new(store.clone(), API).unwrap();
+    assert!(
+        present(lenient().leeway(Duration::from_secs(5)).unwrap(), "early", None)
+            .await
+            .is_ok()
+    );
+    assert!(lenient().leeway(Duration::from_secs(301)).is_err());
 }

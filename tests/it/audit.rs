@@ -4,12 +4,16 @@ use std::{
     collections::BTreeMap,
     fmt,
     sync::{Arc, Mutex},
+    time::Duration,
 };
 
 use bytes::Bytes;
 use http::{Request, Response};
 use http_body_util::Full;
-use resource_protector::{CurrentToken, Requirement, require_scope};
+use resource_protector::{
+    CurrentToken, JwtValidator, Requirement, ResourceProtectorLayer, require_scope,
+    testing::{TestClock, TestIssuer},
+};
 use tower::{Layer as _, ServiceBuilder};
 use tracing::{
     Event, Level, Subscriber,
@@ -20,11 +24,23 @@ use tracing_subscriber::{
     layer::{Context, Layer, SubscriberExt as _},
 };
 
-use crate::support::{ask, hello, protector, request};
+use crate::support::{ask, ask_behind, hello, protector, request};
 
-/// Keeps the decisions.
-#[derive(Clone, Default)]
-struct Trail(Arc<Mutex<Vec<(Level, Fields)>>>);
+/// Keeps the events of one target.
+#[derive(Clone)]
+struct Trail {
+    target: &'static str,
+    events: Arc<Mutex<Vec<(Level, Fields)>>>,
+}
+
+impl Trail {
+    fn of(target: &'static str) -> Self {
+        Self {
+            target,
+            events: Arc::default(),
+        }
+    }
+}
 
 #[derive(Clone, Default, Debug)]
 struct Fields(BTreeMap<&'static str, String>);
@@ -41,17 +57,17 @@ impl Visit for Fields {
 
 impl<S: Subscriber> Layer<S> for Trail {
     fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
-        if event.metadata().target() == "resource_protector::decision" {
+        if event.metadata().target() == self.target {
             let mut fields = Fields::default();
             event.record(&mut fields);
-            self.0.lock().unwrap().push((*event.metadata().level(), fields));
+            self.events.lock().unwrap().push((*event.metadata().level(), fields));
         }
     }
 }
 
 /// The decisions of one request.
 async fn decisions(request: Request<Full<Bytes>>) -> Vec<(Level, BTreeMap<&'static str, String>)> {
-    let trail = Trail::default();
+    let trail = Trail::of("resource_protector::decision");
     let _guard = tracing::subscriber::set_default(Registry::default().with(trail.clone()));
     let handler = |request: Request<Full<Bytes>>| async move {
         let mut response = hello(Request::default()).await?;
@@ -67,7 +83,7 @@ async fn decisions(request: Request<Full<Bytes>>) -> Vec<(Level, BTreeMap<&'stat
         .layer(require_scope("profile").or_anonymous())
         .service_fn(handler);
     ask(service, request).await;
-    let decided = std::mem::take(&mut *trail.0.lock().unwrap());
+    let decided = std::mem::take(&mut *trail.events.lock().unwrap());
     decided.into_iter().map(|(level, fields)| (level, fields.0)).collect()
 }
 
@@ -172,9 +188,38 @@ async fn no_event_has_the_token_or_the_query() {
 
 #[tokio::test]
 async fn a_guard_without_a_protector_is_an_error_event() {
-    let trail = Trail::default();
+    let trail = Trail::of("resource_protector::decision");
     let _guard = tracing::subscriber::set_default(Registry::default().with(trail.clone()));
     ask(require_scope("x").layer(tower::service_fn(hello)), request(&[])).await;
-    let events = trail.0.lock().unwrap();
+    let events = trail.events.lock().unwrap();
     assert_eq!((events.len(), events[0].0), (1, Level::ERROR));
+}
+
+#[tokio::test]
+async fn a_useless_key_is_logged_once_however_often_the_set_is_fetched() {
+    let trail = Trail::of("resource_protector::keys");
+    let _guard = tracing::subscriber::set_default(Registry::default().with(trail.clone()));
+    let clock = TestClock::new();
+    let issuer = TestIssuer::new("https://auth.test").with_clock(clock.clone());
+    issuer.publish_jwk(serde_json::json!({ "kty": "AKP", "kid": "odd" }));
+    let tokens = JwtValidator::discover(issuer.url(), "https://api.test")
+        .unwrap()
+        .fetch(issuer.clone());
+    let layer = ResourceProtectorLayer::new(tokens).clock(clock.clone());
+    for _ in 0..3 {
+        let token = issuer.access_token("https://api.test").mint();
+        assert_eq!(
+            ask_behind(&layer, request(&[&format!("Bearer {token}")]))
+                .await
+                .status(),
+            200
+        );
+        clock.advance(Duration::from_secs(3600));
+    }
+    assert_eq!(issuer.requests("/jwks"), 3);
+    let events = trail.events.lock().unwrap();
+    let [(Level::WARN, fields)] = &events[..] else {
+        panic!("{events:?}")
+    };
+    assert!(fields.0["kid"].contains("odd"));
 }

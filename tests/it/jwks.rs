@@ -55,6 +55,12 @@ impl World {
         self.issuer.access_token(API).header("kid", format!("junk-{n}")).mint()
     }
 
+    /// One that names no key, and is signed by somebody else's.
+    fn nameless_stranger(&self) -> String {
+        let draft = self.issuer.access_token(API).without_header("kid");
+        draft.signed_by_a_stranger().mint()
+    }
+
     /// From now on these are the metadata.
     fn says_of_itself(&self, metadata: &serde_json::Value) {
         self.issuer.respond_at(METADATA, json_response(metadata));
@@ -388,13 +394,7 @@ async fn a_token_without_kid_is_tried_with_the_keys_that_fit() {
     world.issuer.rotate_to("ES256");
     let nameless = world.issuer.access_token(API).without_header("kid").mint();
     assert_eq!(world.status(&nameless).await, 200);
-    let stranger = world
-        .issuer
-        .access_token(API)
-        .without_header("kid")
-        .signed_by_a_stranger()
-        .mint();
-    assert_eq!(world.status(&stranger).await, 401);
+    assert_eq!(world.status(&world.nameless_stranger()).await, 401);
     // The stranger's may have been signed by a key that is new.
     assert_eq!(world.fetches(), 2);
 }
@@ -532,13 +532,7 @@ async fn a_key_without_a_name_is_fetched_anew_when_it_does_not_verify() {
     world.issuer.rotate_key();
     assert_eq!(world.status(&world.token()).await, 200);
     for _ in 0..10 {
-        let stranger = world
-            .issuer
-            .access_token(API)
-            .without_header("kid")
-            .signed_by_a_stranger()
-            .mint();
-        assert_eq!(world.status(&stranger).await, 401);
+        assert_eq!(world.status(&world.nameless_stranger()).await, 401);
     }
     assert_eq!(world.fetches(), 3);
 }

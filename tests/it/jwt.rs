@@ -797,6 +797,9 @@ fn keys_that_are_no_public_keys_are_setup_errors_that_quote_nothing() {
         assert_eq!(SetupError::option(&error), "public_key");
         assert!(!error.to_string().contains("MC4CAQ"), "{error}");
     }
+    let public = "-----BEGIN PUBLIC KEY-----\nMCowBQYDK2VwAyEAGb9ECWmEzf6FQbrBZ9w7lshQhqowtrbLDFw4rXAxZuE=\n-----END PUBLIC KEY-----\n";
+    assert!(JwtValidator::with_public_key_pem(ISSUER, public.repeat(16), API).is_ok());
+    assert!(JwtValidator::with_public_key_pem(ISSUER, public.repeat(17), API).is_err());
     assert!(JwtValidator::with_jwks(ISSUER, "{}", API).is_err());
     assert!(JwtValidator::with_public_key_der(ISSUER, [0x30, 0x00], API).is_err());
 }

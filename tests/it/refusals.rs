@@ -116,6 +116,11 @@ async fn the_grpc_form_can_be_switched_off() {
         401,
         None,
     );
+    let mut web = grpc(None);
+    web.headers_mut()
+        .insert(header::CONTENT_TYPE, HeaderValue::from_static("application/grpc-web"));
+    let http_only = protector().http_refusals_only().grpc_web_refusals();
+    assert_refused(&ask_behind(&http_only, web).await, 401, None);
 }
 
 #[tokio::test]

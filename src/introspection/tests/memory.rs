@@ -262,6 +262,18 @@ async fn a_full_memory_goes_on_remembering() {
     assert!((1..=10).contains(&good), "{good}");
 }
 
+#[tokio::test]
+async fn a_long_answer_counts_as_several() {
+    let answer = good_but("authorization_details", json!("x".repeat(16 * 1024)));
+    let server = Server::new(answer);
+    let api = Api::with(&server, |validator| validator.capacity(10));
+    for token in 0..10 {
+        assert_eq!(api.status(&format!("t{token}")).await, 200);
+    }
+    let (good, _) = api.validator.inner.remembered.counted();
+    assert!((1..=2).contains(&good), "{good}");
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
     #[test]
@@ -272,7 +284,7 @@ proptest! {
         let lifetimes = Lifetimes { good: seconds(lifetime), refused: seconds(5) };
         let remembered = Remembered::new(10, lifetimes);
         let digest = DigestKey::random().unwrap().digest("t1");
-        let clock = TestClock::new();
+        let clock = MovedClock::at(NOW);
         let token = CurrentToken::vouch_for(&json!({ "exp": NOW + exp })).unwrap().with_leeway(seconds(leeway));
         remembered.remember(digest, &Ok(token), clock.now(), remembered.epoch(&digest));
         clock.advance(later * 1000);

@@ -15,7 +15,7 @@ use std::{
         Mutex,
         atomic::{AtomicU32, Ordering},
     },
-    time::{Instant, SystemTime},
+    time::SystemTime,
 };
 
 use bytes::Bytes;
@@ -28,7 +28,12 @@ use tower::{Layer as _, ServiceExt as _, service_fn};
 
 use super::*;
 use crate::{
-    clock::Clock, fetch::FetchError, protector::ResourceProtectorLayer, rejection::Reason, require::Requirement,
+    clock::Clock,
+    fetch::FetchError,
+    harness::{MovedClock, present},
+    protector::ResourceProtectorLayer,
+    rejection::Reason,
+    require::Requirement,
 };
 
 const ENDPOINT: &str = "https://as.example/introspect";
@@ -135,39 +140,11 @@ fn good_but(name: &str, value: Value) -> Value {
     answer
 }
 
-#[derive(Clone)]
-struct TestClock(Arc<Mutex<Moment>>);
-
-impl TestClock {
-    fn new() -> Self {
-        Self(Arc::new(Mutex::new(Moment {
-            wall: SystemTime::UNIX_EPOCH + Duration::from_secs(NOW),
-            monotonic: Instant::now(),
-        })))
-    }
-
-    fn advance(&self, milliseconds: u64) {
-        let mut now = self.0.lock().unwrap();
-        now.wall += Duration::from_millis(milliseconds);
-        now.monotonic += Duration::from_millis(milliseconds);
-    }
-
-    fn set_wall_back(&self, seconds: u64) {
-        self.0.lock().unwrap().wall -= Duration::from_secs(seconds);
-    }
-}
-
-impl Clock for TestClock {
-    fn now(&self) -> Moment {
-        *self.0.lock().unwrap()
-    }
-}
-
 /// A protected service.
 #[derive(Clone)]
 struct Api {
     validator: Arc<IntrospectionValidator>,
-    clock: TestClock,
+    clock: MovedClock,
 }
 
 impl Api {
@@ -183,7 +160,7 @@ impl Api {
     fn of(validator: IntrospectionValidator) -> Self {
         Self {
             validator: Arc::new(validator),
-            clock: TestClock::new(),
+            clock: MovedClock::at(NOW),
         }
     }
 
@@ -196,25 +173,8 @@ impl Api {
         token: &str,
         options: impl FnOnce(ResourceProtectorLayer) -> ResourceProtectorLayer,
     ) -> Result<CurrentToken, Rejection> {
-        let inner = service_fn(|request: Request<()>| async move {
-            let mut response = Response::new(Empty::<Bytes>::new());
-            let token = request.extensions().get::<CurrentToken>().unwrap().clone();
-            response.extensions_mut().insert(token);
-            Ok::<_, Infallible>(response)
-        });
         let layer = ResourceProtectorLayer::new(Arc::clone(&self.validator)).clock(self.clock.clone());
-        let request = Request::get("/")
-            .header(header::AUTHORIZATION, format!("Bearer {token}"))
-            .body(())
-            .unwrap();
-        let response = options(layer).layer(inner).oneshot(request).await.unwrap();
-        match response.extensions().get::<Rejection>() {
-            None => Ok(response.extensions().get::<CurrentToken>().unwrap().clone()),
-            Some(rejection) => {
-                assert_eq!(rejection.status(), response.status());
-                Err(rejection.clone())
-            }
-        }
+        present(options(layer), token).await
     }
 
     async fn status(&self, token: &str) -> u16 {

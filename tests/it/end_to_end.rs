@@ -1,4 +1,4 @@
-//! What the table of conformance demands and no other file proves.
+//! The validators against an issuer in process, behind protector and guards: several parts at once.
 
 use std::{sync::Arc, time::Duration};
 
