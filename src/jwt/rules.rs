@@ -69,7 +69,7 @@ impl AccessTokenMark {
         Self(Mark::Presence(claims.into_iter().map(Into::into).collect()))
     }
 
-    fn check(&self) -> Result<(), SetupError> {
+    pub(crate) fn check(&self) -> Result<(), SetupError> {
         let names: &[String] = match &self.0 {
             Mark::Value { claim, accepted } if accepted.is_empty() => {
                 return Err(SetupError::new(
