@@ -117,6 +117,8 @@ mod protector;
 mod rejection;
 mod require;
 mod scope;
+#[cfg(any(feature = "introspection", feature = "reqwest"))]
+mod secret;
 mod store;
 #[cfg(feature = "testing")]
 pub mod testing;
@@ -134,6 +136,8 @@ pub use crate::fetch::ReqwestFetch;
 pub use crate::introspection::{ClientAuth, IntrospectionValidator};
 #[cfg(feature = "jwt")]
 pub use crate::jwt::{AccessTokenMark, Algorithm, HmacAlgorithm, JwtValidator, OptionalClaim};
+#[cfg(any(feature = "introspection", feature = "reqwest"))]
+pub use crate::secret::Secret;
 pub use crate::{
     audience::Audience,
     claims::Confirmation,

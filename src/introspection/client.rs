@@ -13,7 +13,7 @@ use crate::{
     clock::Moment,
     endpoint::Endpoint,
     fetch::{Network, is_json},
-    rejection::Rejection,
+    rejection::{Rejection, RejectionKind},
 };
 
 /// The longest answer that is read.
@@ -56,8 +56,25 @@ fn meaning_of(status: StatusCode) -> Meaning {
 }
 
 impl Client {
-    /// Asks about a token. `Ok` is a body that says it is JSON, not yet judged.
+    /// Asks about a token; once more where the server refuses a secret that has been replaced in its file.
     pub(super) async fn ask(&self, token: &str, now: Moment) -> Result<Bytes, Rejection> {
+        let asked_with = self.auth.version();
+        let answer = self.ask_once(token, now).await;
+        let is_our_fault = matches!(&answer, Err(refusal) if refusal.kind() == RejectionKind::Misconfigured);
+        if !is_our_fault || asked_with.is_none() {
+            return answer;
+        }
+        let auth = Arc::clone(&self.auth);
+        // It reads a small file, which blocks.
+        let read = tokio::task::spawn_blocking(move || auth.read_again()).await;
+        if read.is_err() || self.auth.version() == asked_with {
+            return answer;
+        }
+        self.ask_once(token, now).await
+    }
+
+    /// `Ok` is a body that says it is JSON, not yet judged.
+    async fn ask_once(&self, token: &str, now: Moment) -> Result<Bytes, Rejection> {
         let endpoint = self.place.find(&self.network, self.timeout, now).await?;
         let request = self.request(&endpoint, token, now)?;
         let response = match self.network.exchange(request, MAX_ANSWER, self.timeout).await {

@@ -27,7 +27,7 @@ use self::{
 };
 use crate::{
     audience::Audience,
-    claims::{ClaimNames, checked_foreign_claim},
+    claims::{ClaimNames, ExpectedClaim, checked_foreign_claim, checked_name},
     clock::Moment,
     endpoint::Http,
     error::{SetupError, within, within_leeway, within_timeout},
@@ -195,6 +195,7 @@ impl IntrospectionValidator {
                     names: ClaimNames::default(),
                     leeway: Duration::from_secs(10),
                     may_carry: Vec::new(),
+                    expected: Vec::new(),
                 },
                 remembered: Remembered::new(
                     10_000,
@@ -296,6 +297,20 @@ impl IntrospectionValidator {
         self.with(|inner| inner.client.hint = false)
     }
 
+    /// Demands that a member of the answer is one of these strings, or an array with one of them.
+    ///
+    /// # Errors
+    ///
+    /// When the name is empty, or there are no values.
+    pub fn expect_claim<I>(self, name: impl Into<String>, accepted: I) -> Result<Self, SetupError>
+    where
+        I: IntoIterator,
+        I::Item: Into<String>,
+    {
+        let expected = ExpectedClaim::new(name, accepted)?;
+        Ok(self.with(|inner| inner.rules.expected.push(expected)))
+    }
+
     /// Says that this server puts one of `nonce`, `at_hash`, `c_hash` and `events` into answers about access tokens, so
     /// that it does not speak against one. Make sure that the expected audience is one that no ID token has.
     ///
@@ -312,22 +327,34 @@ impl IntrospectionValidator {
     /// judged by it.
     ///
     /// A token of a listed client passes, whichever API it was issued for.
-    #[must_use]
-    pub fn audience_claim(self, name: impl Into<String>) -> Self {
-        self.with(|inner| inner.rules.names.audience_instead = Some(name.into()))
+    ///
+    /// # Errors
+    ///
+    /// When the name is empty.
+    pub fn audience_claim(self, name: impl Into<String>) -> Result<Self, SetupError> {
+        let name = checked_name("audience_claim", name.into())?;
+        Ok(self.with(|inner| inner.rules.names.audience_instead = Some(name)))
     }
 
     /// Reads the client from another claim than `client_id`.
-    #[must_use]
-    pub fn client_id_claim(self, name: impl Into<String>) -> Self {
-        self.with(|inner| inner.rules.names.client_id = name.into())
+    ///
+    /// # Errors
+    ///
+    /// When the name is empty.
+    pub fn client_id_claim(self, name: impl Into<String>) -> Result<Self, SetupError> {
+        let name = checked_name("client_id_claim", name.into())?;
+        Ok(self.with(|inner| inner.rules.names.client_id = name))
     }
 
     /// Reads the scopes from another claim than `scope`. A claim whose content clients or users may choose gives them
     /// whatever scope they want.
-    #[must_use]
-    pub fn scope_claim(self, name: impl Into<String>) -> Self {
-        self.with(|inner| inner.rules.names.scope = name.into())
+    ///
+    /// # Errors
+    ///
+    /// When the name is empty.
+    pub fn scope_claim(self, name: impl Into<String>) -> Result<Self, SetupError> {
+        let name = checked_name("scope_claim", name.into())?;
+        Ok(self.with(|inner| inner.rules.names.scope = name))
     }
 
     /// Forgets what is remembered about a token: the next request with it asks the authorization server. Call it when

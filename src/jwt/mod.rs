@@ -53,13 +53,13 @@ use crate::{
 /// // Keycloak, with an audience mapper for the API
 /// let keycloak = JwtValidator::discover("https://id.example.com/realms/shop", "https://api.example.com")?
 ///     .accept_types(["JWT"], AccessTokenMark::claim("typ", ["Bearer"]))?
-///     .client_id_claim("azp");
+///     .client_id_claim("azp")?;
 ///
 /// // Cognito, whose tokens name the client and no audience
 /// let issuer = "https://cognito-idp.eu-west-1.amazonaws.com/eu-west-1_abc";
 /// let cognito = JwtValidator::discover(issuer, ["client-a", "client-b"])?
 ///     .accept_types([""], AccessTokenMark::claim("token_use", ["access"]))?
-///     .audience_claim("client_id")
+///     .audience_claim("client_id")?
 ///     .optional_claims([OptionalClaim::JwtId]);
 /// # Ok(())
 /// # }

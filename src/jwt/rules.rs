@@ -7,7 +7,7 @@ use bytes::Bytes;
 use super::{algorithm::Algorithm, jws::Header};
 use crate::{
     audience::Audience,
-    claims::{ClaimNames, Claims, foreign_claim, matches_any},
+    claims::{ClaimNames, Claims, ExpectedClaim, foreign_claim, matches_any},
     error::{SetupError, shown},
     json::Object,
     rejection::{Reason, Rejection},
@@ -47,7 +47,8 @@ enum Mark {
 
 impl AccessTokenMark {
     /// Access tokens have this claim with one of these values, and no other JWT of the issuer has: `token_use` =
-    /// `access` at Cognito, `typ` = `Bearer` in the payload at Keycloak.
+    /// `access` at Cognito, `typ` = `Bearer` in the payload at Keycloak. The claim may be `sub` where its values are
+    /// those of workloads, to whom nothing else is issued: service accounts of Kubernetes.
     pub fn claim<I>(claim: impl Into<String>, accepted: I) -> Self
     where
         I: IntoIterator,
@@ -70,29 +71,31 @@ impl AccessTokenMark {
     }
 
     fn check(&self) -> Result<(), SetupError> {
-        let names: &[String] = match &self.0 {
-            Mark::Value { claim, accepted } if accepted.is_empty() => {
-                return Err(SetupError::new(
-                    "accept_types",
-                    format_args!("expected values that {} may have, got none", shown(claim)),
-                ));
-            }
-            Mark::Value { claim, .. } => std::slice::from_ref(claim),
-            Mark::Presence(claims) => claims,
-        };
-        // Every JWT of an issuer has these, so they tell nothing apart.
+        // Every JWT of an issuer has these, so that they tell nothing apart.
         const EVERYWHERE: [&str; 7] = ["iss", "aud", "exp", "iat", "nbf", "sub", "jti"];
-        if names.is_empty()
-            || names
-                .iter()
-                .any(|name| name.is_empty() || EVERYWHERE.contains(&name.as_str()))
-        {
-            return Err(SetupError::new(
-                "accept_types",
-                format_args!("expected a claim that only access tokens have, got {names:?}"),
-            ));
+        let everywhere = |name: &str| name.is_empty() || EVERYWHERE.contains(&name);
+        let (names, is_mark) = match &self.0 {
+            Mark::Value { claim, accepted } => {
+                if accepted.is_empty() {
+                    return Err(SetupError::new(
+                        "accept_types",
+                        format_args!("expected values that {} may have, got none", shown(claim)),
+                    ));
+                }
+                (std::slice::from_ref(claim), claim == "sub" || !everywhere(claim))
+            }
+            Mark::Presence(claims) => (
+                claims.as_slice(),
+                !claims.is_empty() && !claims.iter().any(|name| everywhere(name)),
+            ),
+        };
+        if is_mark {
+            return Ok(());
         }
-        Ok(())
+        Err(SetupError::new(
+            "accept_types",
+            format_args!("expected a claim that only access tokens have, got {names:?}"),
+        ))
     }
 
     fn is_on(&self, claims: &Object<'_>) -> bool {
@@ -128,7 +131,7 @@ pub(crate) struct Rules {
     /// Beside `at+jwt`; the empty string stands for no `typ`.
     types: Vec<(String, AccessTokenMark)>,
     pub(crate) optional: Vec<OptionalClaim>,
-    pub(crate) expected: Vec<(String, Vec<String>)>,
+    pub(crate) expected: Vec<ExpectedClaim>,
     pub(crate) may_carry: Vec<String>,
 }
 
@@ -207,13 +210,8 @@ impl Rules {
         self.audience.judge(&claims.audience)?;
         self.judge_kind(header, &object)?;
         self.judge_presence(&claims)?;
-        for (name, accepted) in &self.expected {
-            if !object.get(name).is_some_and(|value| matches_any(value, accepted)) {
-                return Err(Rejection::invalid_token(
-                    Reason::Claim,
-                    format!("expected the claim {} to be one of {accepted:?}", shown(name)),
-                ));
-            }
+        for expected in &self.expected {
+            expected.judge(&object)?;
         }
         Ok(CurrentToken::new(claims, Bytes::from(payload)).with_leeway(self.leeway))
     }
@@ -289,10 +287,13 @@ mod tests {
             AccessTokenMark::any_claim_of(["sub"]),
             AccessTokenMark::any_claim_of([""; 0]),
             AccessTokenMark::claim("token_use", [""; 0]),
+            AccessTokenMark::claim("sub", [""; 0]),
             AccessTokenMark::claim("aud", ["x"]),
         ] {
             assert!(rules.accept_types(["JWT"], &mark).is_err(), "{mark:?}");
         }
+        let workload = AccessTokenMark::claim("sub", ["system:serviceaccount:shop:orders"]);
+        assert!(rules.accept_types([""], &workload).is_ok());
     }
 
     #[test]

@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     audience::Audience,
-    claims::checked_foreign_claim,
+    claims::{ExpectedClaim, checked_foreign_claim, checked_name},
     discovery::Issuer,
     endpoint::Http,
     error::{SetupError, within, within_leeway, within_timeout},
@@ -225,16 +225,17 @@ impl JwtValidator {
     }
 
     /// Demands that a claim is one of these strings, or an array with one of them.
-    #[must_use]
-    pub fn expect_claim<I>(mut self, name: impl Into<String>, accepted: I) -> Self
+    ///
+    /// # Errors
+    ///
+    /// When the name is empty, or there are no values.
+    pub fn expect_claim<I>(mut self, name: impl Into<String>, accepted: I) -> Result<Self, SetupError>
     where
         I: IntoIterator,
         I::Item: Into<String>,
     {
-        self.rules
-            .expected
-            .push((name.into(), accepted.into_iter().map(Into::into).collect()));
-        self
+        self.rules.expected.push(ExpectedClaim::new(name, accepted)?);
+        Ok(self)
     }
 
     /// Accepts these header types beside `at+jwt`; the empty string stands for none at all.
@@ -281,25 +282,34 @@ impl JwtValidator {
     /// judged by it.
     ///
     /// A token of a listed client passes, whichever API it was issued for.
-    #[must_use]
-    pub fn audience_claim(mut self, name: impl Into<String>) -> Self {
-        self.rules.names.audience_instead = Some(name.into());
-        self
+    ///
+    /// # Errors
+    ///
+    /// When the name is empty.
+    pub fn audience_claim(mut self, name: impl Into<String>) -> Result<Self, SetupError> {
+        self.rules.names.audience_instead = Some(checked_name("audience_claim", name.into())?);
+        Ok(self)
     }
 
     /// Reads the client from this claim instead of `client_id`: `azp`, `cid`, `appid`.
-    #[must_use]
-    pub fn client_id_claim(mut self, name: impl Into<String>) -> Self {
-        self.rules.names.client_id = name.into();
-        self
+    ///
+    /// # Errors
+    ///
+    /// When the name is empty.
+    pub fn client_id_claim(mut self, name: impl Into<String>) -> Result<Self, SetupError> {
+        self.rules.names.client_id = checked_name("client_id_claim", name.into())?;
+        Ok(self)
     }
 
     /// Reads the scopes from this claim instead of `scope`: `scp`, `permissions`. Only from there: what else a token
     /// has by way of scopes does not count.
-    #[must_use]
-    pub fn scope_claim(mut self, name: impl Into<String>) -> Self {
-        self.rules.names.scope = name.into();
-        self
+    ///
+    /// # Errors
+    ///
+    /// When the name is empty.
+    pub fn scope_claim(mut self, name: impl Into<String>) -> Result<Self, SetupError> {
+        self.rules.names.scope = checked_name("scope_claim", name.into())?;
+        Ok(self)
     }
 }
 

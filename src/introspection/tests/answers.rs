@@ -238,8 +238,11 @@ async fn claims_may_have_other_names() {
     let api = Api::with(&Server::new(answer), |validator| {
         validator
             .audience_claim("resource")
+            .unwrap()
             .client_id_claim("azp")
+            .unwrap()
             .scope_claim("scp")
+            .unwrap()
     });
     let token = api.present("t1").await.unwrap();
     assert_eq!(token.client_id(), Some("app"));
@@ -249,6 +252,8 @@ async fn claims_may_have_other_names() {
 #[tokio::test]
 async fn an_answer_that_names_its_audience_is_judged_by_that() {
     let answer = json!({ "active": true, "aud": "https://other.example", "resource": API });
-    let api = Api::with(&Server::new(answer), |validator| validator.audience_claim("resource"));
+    let api = Api::with(&Server::new(answer), |validator| {
+        validator.audience_claim("resource").unwrap()
+    });
     assert_eq!(api.present("t1").await.unwrap_err().reason(), Some(Reason::Audience));
 }
