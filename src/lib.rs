@@ -120,6 +120,7 @@ mod scope;
 #[cfg(any(feature = "introspection", feature = "reqwest"))]
 mod secret;
 mod store;
+mod tenants;
 #[cfg(feature = "testing")]
 pub mod testing;
 mod token;
@@ -152,6 +153,7 @@ pub use crate::{
     },
     scope::{Scope, Scopes},
     store::{ExtraClaims, MemoryTokenStore, OpaqueToken, StoreError, StoreValidator, StoredToken, TokenStore},
+    tenants::Tenants,
     token::{ClaimsError, CurrentToken, StandsFor},
     validate::{ByIssuer, Presented, TokenValidator},
 };

@@ -192,6 +192,10 @@ impl ClientAuth {
         }
     }
 
+    pub(super) fn is_none(&self) -> bool {
+        matches!(self.0, Method::None)
+    }
+
     /// Which state of a secret that may change a request is authenticated with.
     pub(super) fn version(&self) -> Option<u64> {
         self.secret()?.version()

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use super::{algorithm::Algorithm, jws::Header};
+use super::{algorithm::Algorithm, issuers::Issuers, jws::Header};
 use crate::{
     audience::Audience,
     claims::{ClaimNames, Claims, ExpectedClaim, foreign_claim, matches_any},
@@ -123,7 +123,7 @@ pub enum OptionalClaim {
 /// What makes a JWT an access token for this resource server.
 #[derive(Clone, Debug)]
 pub(crate) struct Rules {
-    pub(crate) issuer: String,
+    pub(super) issuers: Issuers,
     pub(crate) audience: Audience,
     pub(crate) algorithms: Vec<Algorithm>,
     pub(crate) leeway: Duration,
@@ -136,15 +136,9 @@ pub(crate) struct Rules {
 }
 
 impl Rules {
-    pub(crate) fn new(issuer: &str, audience: Audience) -> Result<Self, SetupError> {
-        if issuer.is_empty() {
-            return Err(SetupError::new(
-                "issuer",
-                "expected the `iss` of the issuer's tokens, got an empty string",
-            ));
-        }
+    pub(super) fn new(issuers: Issuers, audience: Audience) -> Result<Self, SetupError> {
         Ok(Self {
-            issuer: issuer.to_owned(),
+            issuers,
             audience: audience.checked()?,
             algorithms: Algorithm::ALL.to_vec(),
             leeway: Duration::from_secs(10),
@@ -191,22 +185,17 @@ impl Rules {
     }
 
     /// Everything about the claims but time, which the protector judges on every request.
-    pub(crate) fn judge_claims(&self, header: &Header, payload: Vec<u8>) -> Result<CurrentToken, Rejection> {
+    pub(crate) fn judge_claims(
+        &self,
+        header: &Header,
+        payload: Vec<u8>,
+        issuer_of_key: Option<&str>,
+    ) -> Result<CurrentToken, Rejection> {
         let object = Object::parse(&payload)
             .map_err(|error| Rejection::invalid_token(Reason::Format, format!("its payload is {error}")))?;
         let claims = Claims::read(&object, &self.names)
             .map_err(|error| Rejection::invalid_token(Reason::Claim, error.to_string()))?;
-        // RFC 9068 §4: the issuer "MUST exactly match the value of the 'iss' claim".
-        if claims.issuer.as_ref() != Some(&self.issuer) {
-            return Err(Rejection::invalid_token(
-                Reason::Issuer,
-                format!(
-                    "expected `iss` {}, got {}",
-                    shown(&self.issuer),
-                    shown(claims.issuer.as_deref().unwrap_or_default())
-                ),
-            ));
-        }
+        self.issuers.judge(claims.issuer.as_deref(), &object, issuer_of_key)?;
         self.audience.judge(&claims.audience)?;
         self.judge_kind(header, &object)?;
         self.judge_presence(&claims)?;
@@ -282,7 +271,7 @@ mod tests {
 
     #[test]
     fn a_mark_that_every_jwt_has_is_refused_when_a_validator_is_built() {
-        let mut rules = Rules::new("https://a", Audience::from("x")).unwrap();
+        let mut rules = Rules::new(Issuers::one("https://a").unwrap(), Audience::from("x")).unwrap();
         for mark in [
             AccessTokenMark::any_claim_of(["sub"]),
             AccessTokenMark::any_claim_of([""; 0]),
@@ -300,7 +289,7 @@ mod tests {
     fn types_of_other_jwts_cannot_be_accepted() {
         let mark = AccessTokenMark::claim("token_use", ["access"]);
         for typ in NEVER_ACCESS_TOKENS {
-            let mut rules = Rules::new("https://a", Audience::from("x")).unwrap();
+            let mut rules = Rules::new(Issuers::one("https://a").unwrap(), Audience::from("x")).unwrap();
             assert!(rules.accept_types([typ.to_uppercase()], &mark).is_err(), "{typ}");
             assert!(
                 rules.accept_types([format!("application/{typ}")], &mark).is_err(),
