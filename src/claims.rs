@@ -15,6 +15,7 @@ use serde_json::value::RawValue;
 use crate::error::{SetupError, shown};
 use crate::{
     json::{JsonError, Object},
+    rejection::{Reason, Rejection},
     scope::Scopes,
 };
 
@@ -254,6 +255,56 @@ pub(crate) fn checked_foreign_claim(option: &'static str, claim: String) -> Resu
             shown(&claim)
         ),
     ))
+}
+
+/// Checks the name of a claim that was configured.
+pub(crate) fn checked_name(option: &'static str, name: String) -> Result<String, SetupError> {
+    if name.is_empty() {
+        return Err(SetupError::new(
+            option,
+            "expected the name of a claim, got an empty string",
+        ));
+    }
+    Ok(name)
+}
+
+/// A claim that tokens must have with one of these values.
+#[derive(Clone, Debug)]
+pub(crate) struct ExpectedClaim {
+    name: String,
+    accepted: Vec<String>,
+}
+
+impl ExpectedClaim {
+    pub(crate) fn new<I>(name: impl Into<String>, accepted: I) -> Result<Self, SetupError>
+    where
+        I: IntoIterator,
+        I::Item: Into<String>,
+    {
+        let name = checked_name("expect_claim", name.into())?;
+        let accepted: Vec<String> = accepted.into_iter().map(Into::into).collect();
+        if accepted.is_empty() {
+            return Err(SetupError::new(
+                "expect_claim",
+                format_args!("expected values that {} may have, got none", shown(&name)),
+            ));
+        }
+        Ok(Self { name, accepted })
+    }
+
+    pub(crate) fn judge(&self, claims: &Object<'_>) -> Result<(), Rejection> {
+        if claims
+            .get(&self.name)
+            .is_some_and(|value| matches_any(value, &self.accepted))
+        {
+            return Ok(());
+        }
+        let Self { name, accepted } = self;
+        Err(Rejection::invalid_token(
+            Reason::Claim,
+            format!("expected the claim {} to be one of {accepted:?}", shown(name)),
+        ))
+    }
 }
 
 /// Whether a claim has, or as an array contains, one of these strings.

@@ -19,6 +19,8 @@ const MAX_DOCUMENT: usize = 256 * 1024;
 #[derive(Clone, Debug)]
 pub(crate) struct Issuer {
     identifier: String,
+    /// Where its metadata are, if not on its own host.
+    metadata_url: Option<Endpoint>,
     http: Http,
 }
 
@@ -41,6 +43,16 @@ impl Issuer {
         }
         Ok(Self {
             identifier: identifier.to_owned(),
+            metadata_url: None,
+            http,
+        })
+    }
+
+    /// An issuer of any name whose metadata are at this URL.
+    pub(crate) fn at(identifier: &str, metadata_url: &str, http: Http) -> Result<Self, SetupError> {
+        Ok(Self {
+            identifier: identifier.to_owned(),
+            metadata_url: Some(Endpoint::parse("metadata_url", metadata_url, http)?),
             http,
         })
     }
@@ -53,9 +65,13 @@ impl Issuer {
     /// a port of this very machine.
     pub(crate) fn http_of_endpoints(&self) -> Http {
         match self.http {
-            Http::OnLoopback if self.identifier.starts_with("https:") => Http::Nowhere,
+            Http::OnLoopback if self.metadata_origin().starts_with("https:") => Http::Nowhere,
             http => http,
         }
+    }
+
+    fn metadata_origin(&self) -> &str {
+        self.metadata_url.as_ref().map_or(&self.identifier, Endpoint::as_str)
     }
 
     /// Looks at the places where metadata may be, and takes the first document whose `issuer` is exactly this one.
@@ -71,7 +87,7 @@ impl Issuer {
             let response = network.exchange(request, MAX_DOCUMENT, deadline).await;
             match response.and_then(|response| self.read(&response)) {
                 Ok(metadata) => return Ok(metadata),
-                Err(problem) => problems.push(format!("{url}: {problem}")),
+                Err(problem) => problems.push(format!("{}: {problem}", without_query(&url))),
             }
         }
         Err(FetchError::new(format_args!(
@@ -83,6 +99,9 @@ impl Issuer {
     /// The places, all on the issuer's own host: inserted before its path (RFC 8414 §3.1), appended to it (OpenID
     /// Connect Discovery 1.0 §4), and the two mixtures that are met.
     fn well_known(&self) -> Vec<String> {
+        if let Some(url) = &self.metadata_url {
+            return vec![url.as_str().to_owned()];
+        }
         let issuer = self.identifier.trim_end_matches('/');
         let host_end = issuer
             .find("://")
@@ -122,6 +141,11 @@ impl Issuer {
             introspection_endpoint: text("introspection_endpoint"),
         })
     }
+}
+
+/// A query may hold a secret.
+fn without_query(url: &str) -> &str {
+    url.split('?').next().unwrap_or_default()
 }
 
 #[cfg(test)]

@@ -121,7 +121,10 @@ mod require;
 #[cfg(feature = "config")]
 mod routes;
 mod scope;
+#[cfg(any(feature = "introspection", feature = "reqwest"))]
+mod secret;
 mod store;
+mod tenants;
 #[cfg(feature = "testing")]
 pub mod testing;
 mod token;
@@ -140,6 +143,8 @@ pub use crate::fetch::ReqwestFetch;
 pub use crate::introspection::{ClientAuth, IntrospectionValidator};
 #[cfg(feature = "jwt")]
 pub use crate::jwt::{AccessTokenMark, Algorithm, HmacAlgorithm, JwtValidator, OptionalClaim};
+#[cfg(any(feature = "introspection", feature = "reqwest"))]
+pub use crate::secret::Secret;
 pub use crate::{
     audience::Audience,
     claims::Confirmation,
@@ -154,6 +159,7 @@ pub use crate::{
     },
     scope::{Scope, Scopes},
     store::{ExtraClaims, MemoryTokenStore, OpaqueToken, StoreError, StoreValidator, StoredToken, TokenStore},
+    tenants::Tenants,
     token::{ClaimsError, CurrentToken, StandsFor},
     validate::{ByIssuer, Presented, TokenValidator},
 };

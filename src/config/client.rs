@@ -1,11 +1,11 @@
 //! Who this service is at the introspection endpoint.
 
-use std::{fmt, fs};
+use std::fmt;
 
 use serde::{Deserialize, Deserializer, de};
 
 use super::{ConfigError, IssuerConfig};
-use crate::introspection::ClientAuth;
+use crate::{introspection::ClientAuth, secret::Secret};
 
 /// `client_auth`: how this service proves who it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
@@ -83,30 +83,32 @@ impl IssuerConfig {
         }
     }
 
-    fn secret(&self) -> Result<String, ConfigError> {
+    fn secret(&self) -> Result<Secret, ConfigError> {
         if let Some(file) = &self.client_secret_file {
-            return fs::read_to_string(file)
-                .map(|secret| secret.trim_end().to_owned())
-                .map_err(|error| ConfigError::new("client_secret_file", format_args!("cannot be read: {error}")));
+            return Secret::from_file(file).map_err(|error| ConfigError::setup("client_secret_file", &error));
         }
         if let Some(name) = &self.client_secret_env {
-            return std::env::var(name)
-                .map_err(|_| ConfigError::new("client_secret_env", "there is no such environment variable"));
+            return Secret::from_env(name).map_err(|error| ConfigError::setup("client_secret_env", &error));
         }
-        let secret = self.client_secret.as_ref().map(|hidden| hidden.0.clone());
-        Ok(secret.unwrap_or_default())
+        match &self.client_secret {
+            Some(Hidden(secret)) if !secret.is_empty() => Ok(Secret::from(secret)),
+            _ => Err(ConfigError::new(
+                "client_secret",
+                "expected the secret of this service at the authorization server, got an empty string",
+            )),
+        }
     }
 
     fn private_key_jwt(&self) -> Result<ClientAuth, ConfigError> {
+        let id = self.client_id()?;
         let Some(file) = &self.private_key_file else {
             return Err(ConfigError::new(
                 "private_key_file",
                 "missing: client_auth = \"private_key_jwt\" needs a private key (PKCS#8 in PEM)",
             ));
         };
-        let pem = fs::read(file)
-            .map_err(|error| ConfigError::new("private_key_file", format_args!("cannot be read: {error}")))?;
-        ClientAuth::private_key_jwt(self.client_id()?, pem)
+        Secret::from_file(file)
+            .and_then(|pem| ClientAuth::private_key_jwt(id, pem))
             .map_err(|error| ConfigError::setup("private_key_file", &error))
     }
 }

@@ -99,6 +99,30 @@ enum OptionalClaimName {
     JwtId,
 }
 
+/// What validators of both kinds are told in the same way.
+macro_rules! shared {
+    ($config:expr, $validator:expr) => {{
+        let (config, mut validator) = ($config, $validator);
+        if let Some(seconds) = config.leeway_seconds {
+            validator = validator.leeway(Duration::from_secs(seconds)).map_err(by_option)?;
+        }
+        for (name, accepted) in config.expected_claims() {
+            validator = validator.expect_claim(name, accepted).map_err(by_option)?;
+        }
+        let claims = config.claims.as_ref();
+        if let Some(name) = claims.and_then(|claims| claims.client_id.as_ref()) {
+            validator = validator.client_id_claim(name).map_err(by_option)?;
+        }
+        if let Some(name) = claims.and_then(|claims| claims.scope.as_ref()) {
+            validator = validator.scope_claim(name).map_err(by_option)?;
+        }
+        if let Some(name) = claims.and_then(|claims| claims.audience.as_ref()) {
+            validator = validator.audience_claim(name).map_err(by_option)?;
+        }
+        validator
+    }};
+}
+
 impl IssuerConfig {
     /// What stands only with the other kind would have no effect; whoever wrote it believes that it has.
     pub(super) fn check_keys(&self) -> Result<(), ConfigError> {
@@ -142,9 +166,7 @@ impl IssuerConfig {
             (Some(uri), true) => JwtValidator::with_jwks_uri_over_plain_http(&self.issuer, uri, audience),
         };
         let mut validator = validator.map_err(by_option)?.fetch(fetch);
-        if let Some(leeway) = self.leeway() {
-            validator = validator.leeway(leeway).map_err(by_option)?;
-        }
+        validator = shared!(self, validator);
         if let Some(algorithms) = &self.algorithms {
             let algorithms = algorithms.iter().map(|name| name.algorithm());
             validator = validator.algorithms(algorithms).map_err(by_option)?;
@@ -154,20 +176,6 @@ impl IssuerConfig {
         }
         if let Some(types) = &self.token_types {
             validator = self.accept_types(validator, types)?;
-        }
-        for (name, accepted) in self.expected_claims()? {
-            validator = validator.expect_claim(name, accepted);
-        }
-        if let Some(claims) = &self.claims {
-            if let Some(name) = &claims.client_id {
-                validator = validator.client_id_claim(name);
-            }
-            if let Some(name) = &claims.scope {
-                validator = validator.scope_claim(name);
-            }
-            if let Some(name) = &claims.audience {
-                validator = validator.audience_claim(name);
-            }
         }
         Ok(validator)
     }
@@ -186,7 +194,7 @@ impl IssuerConfig {
             return Ok(validator);
         }
         let marks: Vec<_> = self
-            .expected_claims()?
+            .expected_claims()
             .map(|(name, accepted)| AccessTokenMark::claim(name, accepted))
             .collect();
         if marks.is_empty() {
@@ -221,26 +229,13 @@ impl IssuerConfig {
         };
         let validator = validator.map_err(by_option)?.fetch(fetch);
         let mut validator = validator.issuer(&self.issuer).map_err(by_option)?;
-        if let Some(leeway) = self.leeway() {
-            validator = validator.leeway(leeway).map_err(by_option)?;
-        }
+        validator = shared!(self, validator);
         if let Some(seconds) = self.cache_seconds {
             let refusals = Duration::from_secs(seconds.min(REFUSALS));
             validator = validator
                 .remember_for(Duration::from_secs(seconds))
                 .and_then(|validator| validator.remember_refusals_for(refusals))
                 .map_err(by_option)?;
-        }
-        if let Some(claims) = &self.claims {
-            if let Some(name) = &claims.client_id {
-                validator = validator.client_id_claim(name);
-            }
-            if let Some(name) = &claims.scope {
-                validator = validator.scope_claim(name);
-            }
-            if let Some(name) = &claims.audience {
-                validator = validator.audience_claim(name);
-            }
         }
         Ok(validator)
     }
@@ -252,19 +247,9 @@ impl IssuerConfig {
         }
     }
 
-    fn leeway(&self) -> Option<Duration> {
-        self.leeway_seconds.map(Duration::from_secs)
-    }
-
-    fn expected_claims(&self) -> Result<impl Iterator<Item = (&String, &Vec<String>)>, ConfigError> {
-        let expected = || self.expect_claims.iter().flatten();
-        match expected().find(|(name, accepted)| name.is_empty() || accepted.0.is_empty()) {
-            Some(_) => Err(ConfigError::new(
-                "expect_claims",
-                "expected names of claims, each with at least one accepted value",
-            )),
-            None => Ok(expected().map(|(name, accepted)| (name, &accepted.0))),
-        }
+    fn expected_claims(&self) -> impl Iterator<Item = (&String, &Vec<String>)> {
+        let expected = self.expect_claims.iter().flatten();
+        expected.map(|(name, accepted)| (name, &accepted.0))
     }
 }
 
@@ -278,6 +263,10 @@ fn by_option(error: SetupError) -> ConfigError {
         "endpoint" => "introspection_endpoint",
         "accept_types" => "token_types",
         "leeway" => "leeway_seconds",
+        "expect_claim" => "expect_claims",
+        "client_id_claim" => "claims.client_id",
+        "scope_claim" => "claims.scope",
+        "audience_claim" => "claims.audience",
         "remember_for" | "remember_refusals_for" => "cache_seconds",
         other => other,
     };

@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use http::{HeaderMap, Request, StatusCode, header};
+use http::{HeaderMap, Request, Response, StatusCode, header};
 
 use super::{
     client_auth::{ClientAuth, form_encoded},
@@ -13,7 +13,7 @@ use crate::{
     clock::Moment,
     endpoint::Endpoint,
     fetch::{Network, is_json},
-    rejection::Rejection,
+    rejection::{Reason, Rejection, RejectionKind},
 };
 
 /// The longest answer that is read.
@@ -30,12 +30,16 @@ pub(super) struct Client {
     pub(super) network: Network,
     pub(super) timeout: Duration,
     pub(super) hint: bool,
+    /// What this server answers, without a body, about a token it does not know.
+    pub(super) unknown_token: Option<StatusCode>,
 }
 
 /// What an answer's status means.
 enum Meaning {
     /// The body says what the token holds.
     Answer,
+    /// The server does not know the token, and says so in its own way.
+    Unknown,
     /// The request was refused because of who asks or how, so the token was not judged.
     OurFault,
     /// The server asks for patience.
@@ -46,8 +50,11 @@ enum Meaning {
 
 /// The one place that gives statuses a meaning. RFC 7662 §2.3: a token that is not active is told by 200 and nothing
 /// else, so no error status can make a token invalid.
-fn meaning_of(status: StatusCode) -> Meaning {
-    match status {
+///
+/// Some servers have an error status for it all the same, which has to be named.
+fn meaning_of(response: &Response<Bytes>, unknown_token: Option<StatusCode>) -> Meaning {
+    match response.status() {
+        status if Some(status) == unknown_token && response.body().is_empty() => Meaning::Unknown,
         StatusCode::OK => Meaning::Answer,
         StatusCode::BAD_REQUEST | StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => Meaning::OurFault,
         StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE => Meaning::Busy,
@@ -56,8 +63,25 @@ fn meaning_of(status: StatusCode) -> Meaning {
 }
 
 impl Client {
-    /// Asks about a token. `Ok` is a body that says it is JSON, not yet judged.
+    /// Asks about a token; once more where the server refuses a secret that has been replaced in its file.
     pub(super) async fn ask(&self, token: &str, now: Moment) -> Result<Bytes, Rejection> {
+        let asked_with = self.auth.version();
+        let answer = self.ask_once(token, now).await;
+        let is_our_fault = matches!(&answer, Err(refusal) if refusal.kind() == RejectionKind::Misconfigured);
+        if !is_our_fault || asked_with.is_none() {
+            return answer;
+        }
+        let auth = Arc::clone(&self.auth);
+        // It reads a small file, which blocks.
+        let read = tokio::task::spawn_blocking(move || auth.read_again()).await;
+        if read.is_err() || self.auth.version() == asked_with {
+            return answer;
+        }
+        self.ask_once(token, now).await
+    }
+
+    /// `Ok` is a body that says it is JSON, not yet judged.
+    async fn ask_once(&self, token: &str, now: Moment) -> Result<Bytes, Rejection> {
         let endpoint = self.place.find(&self.network, self.timeout, now).await?;
         let request = self.request(&endpoint, token, now)?;
         let response = match self.network.exchange(request, MAX_ANSWER, self.timeout).await {
@@ -68,7 +92,7 @@ impl Client {
             }
         };
         let status = response.status().as_u16();
-        match meaning_of(response.status()) {
+        match meaning_of(&response, self.unknown_token) {
             Meaning::Answer if is_json(&response) => Ok(response.into_body()),
             Meaning::Answer => {
                 self.place.doubt();
@@ -76,6 +100,10 @@ impl Client {
                     "introspection: expected content type application/json",
                 ))
             }
+            Meaning::Unknown => Err(Rejection::invalid_token(
+                Reason::Inactive,
+                "the authorization server does not know the token",
+            )),
             Meaning::OurFault => Err(Rejection::misconfigured(format!(
                 "introspection: the authorization server refuses this service's own request with status {status}: \
                  check `client_auth`, and whether this client may introspect"

@@ -2,7 +2,7 @@
 
 use std::{
     fmt,
-    sync::Arc,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
@@ -20,7 +20,7 @@ use base64::{
 use http::HeaderValue;
 use rustls_pki_types::{PrivatePkcs8KeyDer, pem::PemObject as _};
 
-use crate::error::SetupError;
+use crate::{error::SetupError, secret::Secret};
 
 /// How this service authenticates at the introspection endpoint.
 ///
@@ -33,12 +33,12 @@ pub struct ClientAuth(Method);
 
 #[derive(Clone)]
 enum Method {
-    Basic { id: String, secret: String },
-    BasicRaw { id: String, secret: String },
-    Post { id: String, secret: String },
+    Basic { id: String, secret: Secret },
+    BasicRaw { id: String, secret: Secret },
+    Post { id: String, secret: Secret },
     PrivateKeyJwt(Assertion),
     TlsClientAuth { id: String },
-    Bearer(String),
+    Bearer(Secret),
     None,
 }
 
@@ -46,9 +46,16 @@ enum Method {
 #[derive(Clone)]
 struct Assertion {
     id: String,
-    key: Arc<SigningKey>,
+    pem: Secret,
+    parsed: Arc<Mutex<Parsed>>,
     key_id: Option<String>,
     audience: Option<String>,
+}
+
+/// The key as it was last read, and from which state of its file.
+struct Parsed {
+    key: Arc<SigningKey>,
+    version: Option<u64>,
 }
 
 enum SigningKey {
@@ -72,7 +79,7 @@ const JWT_BEARER: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer
 
 impl ClientAuth {
     /// `client_secret_basic`: HTTP Basic with identifier and secret, each form-encoded first (RFC 6749 §2.3.1).
-    pub fn basic(id: impl Into<String>, secret: impl Into<String>) -> Self {
+    pub fn basic(id: impl Into<String>, secret: impl Into<Secret>) -> Self {
         Self(Method::Basic {
             id: id.into(),
             secret: secret.into(),
@@ -81,7 +88,7 @@ impl ClientAuth {
 
     /// HTTP Basic without encoding identifier and secret first, for old servers that do not decode them. It differs
     /// from [`basic`](Self::basic) only where they have other characters than letters, digits and `-._~*`.
-    pub fn basic_raw(id: impl Into<String>, secret: impl Into<String>) -> Self {
+    pub fn basic_raw(id: impl Into<String>, secret: impl Into<Secret>) -> Self {
         Self(Method::BasicRaw {
             id: id.into(),
             secret: secret.into(),
@@ -89,7 +96,7 @@ impl ClientAuth {
     }
 
     /// `client_secret_post`: identifier and secret in the form (RFC 6749 §2.3.1).
-    pub fn post(id: impl Into<String>, secret: impl Into<String>) -> Self {
+    pub fn post(id: impl Into<String>, secret: impl Into<Secret>) -> Self {
         Self(Method::Post {
             id: id.into(),
             secret: secret.into(),
@@ -105,17 +112,20 @@ impl ClientAuth {
     /// # Errors
     ///
     /// When the PEM holds no such key.
-    pub fn private_key_jwt(id: impl Into<String>, pem: impl AsRef<[u8]>) -> Result<Self, SetupError> {
+    pub fn private_key_jwt(id: impl Into<String>, pem: impl Into<Secret>) -> Result<Self, SetupError> {
+        let pem = pem.into();
+        let parsed = Parsed::from(&pem)?;
         Ok(Self(Method::PrivateKeyJwt(Assertion {
             id: id.into(),
-            key: Arc::new(SigningKey::from_pem(pem.as_ref())?),
+            pem,
+            parsed: Arc::new(Mutex::new(parsed)),
             key_id: None,
             audience: None,
         })))
     }
 
     /// A bearer token that the authorization server has given this service for introspection (RFC 7662 §2.1).
-    pub fn bearer(token: impl Into<String>) -> Self {
+    pub fn bearer(token: impl Into<Secret>) -> Self {
         Self(Method::Bearer(token.into()))
     }
 
@@ -165,19 +175,47 @@ impl ClientAuth {
         if id.is_some_and(String::is_empty) {
             return problem("expected the identifier of this service at the authorization server, got an empty string");
         }
-        if secret.is_some_and(String::is_empty) {
+        let secret = secret.map(Secret::text);
+        if secret.as_ref().is_some_and(|secret| secret.is_empty()) {
             return problem("expected the secret of this service at the authorization server, got an empty string");
         }
-        if secret.is_some_and(|secret| secret.ends_with(['\n', '\r'])) {
-            return problem("the secret ends with a line break; trim what was read from a file");
+        if secret.as_ref().is_some_and(|secret| secret.ends_with(['\n', '\r'])) {
+            return problem("the secret ends with a line break; `Secret::from_file` reads one without");
         }
         match &self.0 {
             // RFC 7617 §2: what stands before the first colon is the identifier.
             Method::BasicRaw { id, .. } if id.contains(':') => problem("an identifier with a colon must be encoded"),
-            Method::Bearer(token) if !token.bytes().all(|b| b.is_ascii_graphic()) => {
+            Method::Bearer(token) if !token.text().bytes().all(|b| b.is_ascii_graphic()) => {
                 problem("expected a bearer token of printable ASCII characters without spaces")
             }
             _ => Ok(()),
+        }
+    }
+
+    pub(super) fn is_none(&self) -> bool {
+        matches!(self.0, Method::None)
+    }
+
+    /// Which state of a secret that may change a request is authenticated with.
+    pub(super) fn version(&self) -> Option<u64> {
+        self.secret()?.version()
+    }
+
+    /// Reads the secret again, where it stands in a file. It blocks.
+    pub(super) fn read_again(&self) {
+        if let Some(secret) = self.secret() {
+            secret.read_again();
+        }
+    }
+
+    fn secret(&self) -> Option<&Secret> {
+        match &self.0 {
+            Method::Basic { secret, .. } | Method::BasicRaw { secret, .. } | Method::Post { secret, .. } => {
+                Some(secret)
+            }
+            Method::PrivateKeyJwt(assertion) => Some(&assertion.pem),
+            Method::Bearer(token) => Some(token),
+            Method::TlsClientAuth { .. } | Method::None => None,
         }
     }
 
@@ -199,13 +237,16 @@ impl ClientAuth {
         };
         match &self.0 {
             Method::Basic { id, secret } => {
-                let pair = format!("{}:{}", form_encoded(id), form_encoded(secret));
+                let pair = format!("{}:{}", form_encoded(id), form_encoded(&secret.text()));
                 in_header(format!("Basic {}", STANDARD.encode(pair)))
             }
             Method::BasicRaw { id, secret } => {
-                in_header(format!("Basic {}", STANDARD.encode(format!("{id}:{secret}"))))
+                in_header(format!("Basic {}", STANDARD.encode(format!("{id}:{}", secret.text()))))
             }
-            Method::Post { id, secret } => in_form(vec![("client_id", id.clone()), ("client_secret", secret.clone())]),
+            Method::Post { id, secret } => in_form(vec![
+                ("client_id", id.clone()),
+                ("client_secret", secret.text().as_ref().to_owned()),
+            ]),
             Method::PrivateKeyJwt(assertion) => in_form(vec![
                 // Optional by RFC 7521 §4.2, and demanded by some servers all the same.
                 ("client_id", assertion.id.clone()),
@@ -213,7 +254,7 @@ impl ClientAuth {
                 ("client_assertion", assertion.sign(audience, now)?),
             ]),
             Method::TlsClientAuth { id } => in_form(vec![("client_id", id.clone())]),
-            Method::Bearer(token) => in_header(format!("Bearer {token}")),
+            Method::Bearer(token) => in_header(format!("Bearer {}", token.text())),
             Method::None => in_form(Vec::new()),
         }
     }
@@ -224,11 +265,31 @@ impl ClientAuth {
 pub(super) struct Unprovable;
 
 impl Assertion {
+    /// The key, parsed anew if its file has changed; the last good one while the new one cannot be used.
+    fn key(&self) -> Arc<SigningKey> {
+        let mut parsed = self.lock();
+        if parsed.version != self.pem.version() {
+            match Parsed::from(&self.pem) {
+                Ok(new) => *parsed = new,
+                Err(problem) => {
+                    parsed.version = self.pem.version();
+                    tracing::warn!(target: "resource_protector::introspection", %problem, "the new private key is not used");
+                }
+            }
+        }
+        Arc::clone(&parsed.key)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Parsed> {
+        self.parsed.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn sign(&self, audience: &str, now: SystemTime) -> Result<String, Unprovable> {
         let mut id = [0; 16];
         SystemRandom::new().fill(&mut id).map_err(|_| Unprovable)?;
         let issued_at = now.duration_since(UNIX_EPOCH).unwrap_or_default();
-        let mut header = serde_json::json!({ "typ": "JWT", "alg": self.key.algorithm() });
+        let key = self.key();
+        let mut header = serde_json::json!({ "typ": "JWT", "alg": key.algorithm() });
         if let (Some(kid), Some(header)) = (&self.key_id, header.as_object_mut()) {
             header.insert("kid".to_owned(), kid.as_str().into());
         }
@@ -243,8 +304,17 @@ impl Assertion {
         });
         let segment = |json: serde_json::Value| URL_SAFE_NO_PAD.encode(json.to_string());
         let signed = format!("{}.{}", segment(header), segment(claims));
-        let signature = self.key.sign(signed.as_bytes())?;
+        let signature = key.sign(signed.as_bytes())?;
         Ok(format!("{signed}.{}", URL_SAFE_NO_PAD.encode(signature)))
+    }
+}
+
+impl Parsed {
+    fn from(pem: &Secret) -> Result<Self, SetupError> {
+        // Before the text: should the file change in between, the key is parsed once more than needed.
+        let version = pem.version();
+        let key = Arc::new(SigningKey::from_pem(pem.text().as_bytes())?);
+        Ok(Self { key, version })
     }
 }
 

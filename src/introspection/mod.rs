@@ -15,6 +15,7 @@ mod tests;
 
 use std::{fmt, sync::Arc, time::Duration};
 
+use http::StatusCode;
 use tokio::sync::Semaphore;
 
 pub use self::client_auth::ClientAuth;
@@ -27,8 +28,9 @@ use self::{
 };
 use crate::{
     audience::Audience,
-    claims::{ClaimNames, checked_foreign_claim},
+    claims::{ClaimNames, ExpectedClaim, checked_foreign_claim, checked_name},
     clock::Moment,
+    discovery::Issuer,
     endpoint::Http,
     error::{SetupError, within, within_leeway, within_timeout},
     fetch::{Fetch, Network},
@@ -163,12 +165,51 @@ impl IntrospectionValidator {
         Self::discovered(issuer.as_ref(), client_auth, audience.into(), Http::Everywhere)
     }
 
+    /// Asks where the metadata at this URL say, for an issuer that is not a URL, or that cannot be reached under its own
+    /// name. The document's `issuer` must be exactly this one all the same.
+    ///
+    /// # Errors
+    ///
+    /// As for [`new`](Self::new), for the URL; when the issuer is empty.
+    pub fn discover_at(
+        issuer: impl Into<String>,
+        metadata_url: impl AsRef<str>,
+        client_auth: ClientAuth,
+        audience: impl Into<Audience>,
+    ) -> Result<Self, SetupError> {
+        let issuer = issuer.into();
+        let place = Place::of(Issuer::at(&issuer, metadata_url.as_ref(), Http::OnLoopback)?);
+        Self::at(place, None, client_auth, audience.into())?.issuer(issuer)
+    }
+
+    /// As [`discover_at`](Self::discover_at), over plain `http` beyond a loopback host, for metadata and endpoint; see
+    /// [`new_over_plain_http`](Self::new_over_plain_http).
+    ///
+    /// # Errors
+    ///
+    /// As [`discover_at`](Self::discover_at).
+    pub fn discover_at_over_plain_http(
+        issuer: impl Into<String>,
+        metadata_url: impl AsRef<str>,
+        client_auth: ClientAuth,
+        audience: impl Into<Audience>,
+    ) -> Result<Self, SetupError> {
+        let issuer = issuer.into();
+        let place = Place::of(Issuer::at(&issuer, metadata_url.as_ref(), Http::Everywhere)?);
+        Self::at(place, None, client_auth, audience.into())?.issuer(issuer)
+    }
+
     fn asked_at(endpoint: &str, auth: ClientAuth, audience: Audience, http: Http) -> Result<Self, SetupError> {
         Self::at(Place::endpoint(endpoint, http)?, None, auth, audience)
     }
 
     fn discovered(issuer: &str, auth: ClientAuth, audience: Audience, http: Http) -> Result<Self, SetupError> {
-        Self::at(Place::issuer(issuer, http)?, Some(issuer.to_owned()), auth, audience)
+        Self::at(
+            Place::of(Issuer::new(issuer, http)?),
+            Some(issuer.to_owned()),
+            auth,
+            audience,
+        )
     }
 
     fn at(
@@ -188,6 +229,7 @@ impl IntrospectionValidator {
                     network: Network::default_client(),
                     timeout: Duration::from_secs(5),
                     hint: true,
+                    unknown_token: None,
                 },
                 rules: Rules {
                     audience: audience.checked()?,
@@ -195,6 +237,7 @@ impl IntrospectionValidator {
                     names: ClaimNames::default(),
                     leeway: Duration::from_secs(10),
                     may_carry: Vec::new(),
+                    expected: Vec::new(),
                 },
                 remembered: Remembered::new(
                     10_000,
@@ -296,6 +339,43 @@ impl IntrospectionValidator {
         self.with(|inner| inner.client.hint = false)
     }
 
+    /// Demands that a member of the answer is one of these strings, or an array with one of them.
+    ///
+    /// # Errors
+    ///
+    /// When the name is empty, or there are no values.
+    pub fn expect_claim<I>(self, name: impl Into<String>, accepted: I) -> Result<Self, SetupError>
+    where
+        I: IntoIterator,
+        I::Item: Into<String>,
+    {
+        let expected = ExpectedClaim::new(name, accepted)?;
+        Ok(self.with(|inner| inner.rules.expected.push(expected)))
+    }
+
+    /// Says that an answer with this status and no body means that the token is not known: Kanidm's 401.
+    ///
+    /// RFC 7662 §2.3 has 200 for that, and keeps 401 for the credentials of the one who asks. So it is only for an
+    /// endpoint that is asked without any: there such an answer can mean nothing else.
+    ///
+    /// # Errors
+    ///
+    /// When it is not 400, 401, 403 or 404, or the server is asked with credentials.
+    pub fn unknown_token_status(self, status: StatusCode) -> Result<Self, SetupError> {
+        let is_possible = matches!(status.as_u16(), 400 | 401 | 403 | 404);
+        if !is_possible || !self.inner.client.auth.is_none() {
+            return Err(SetupError::new(
+                "unknown_token_status",
+                format_args!(
+                    "expected 400, 401, 403 or 404, and a server that is asked without credentials, got {} and {:?}",
+                    status.as_u16(),
+                    self.inner.client.auth
+                ),
+            ));
+        }
+        Ok(self.with(|inner| inner.client.unknown_token = Some(status)))
+    }
+
     /// Says that this server puts one of `nonce`, `at_hash`, `c_hash` and `events` into answers about access tokens, so
     /// that it does not speak against one. Make sure that the expected audience is one that no ID token has.
     ///
@@ -312,22 +392,34 @@ impl IntrospectionValidator {
     /// judged by it.
     ///
     /// A token of a listed client passes, whichever API it was issued for.
-    #[must_use]
-    pub fn audience_claim(self, name: impl Into<String>) -> Self {
-        self.with(|inner| inner.rules.names.audience_instead = Some(name.into()))
+    ///
+    /// # Errors
+    ///
+    /// When the name is empty.
+    pub fn audience_claim(self, name: impl Into<String>) -> Result<Self, SetupError> {
+        let name = checked_name("audience_claim", name.into())?;
+        Ok(self.with(|inner| inner.rules.names.audience_instead = Some(name)))
     }
 
     /// Reads the client from another claim than `client_id`.
-    #[must_use]
-    pub fn client_id_claim(self, name: impl Into<String>) -> Self {
-        self.with(|inner| inner.rules.names.client_id = name.into())
+    ///
+    /// # Errors
+    ///
+    /// When the name is empty.
+    pub fn client_id_claim(self, name: impl Into<String>) -> Result<Self, SetupError> {
+        let name = checked_name("client_id_claim", name.into())?;
+        Ok(self.with(|inner| inner.rules.names.client_id = name))
     }
 
     /// Reads the scopes from another claim than `scope`. A claim whose content clients or users may choose gives them
     /// whatever scope they want.
-    #[must_use]
-    pub fn scope_claim(self, name: impl Into<String>) -> Self {
-        self.with(|inner| inner.rules.names.scope = name.into())
+    ///
+    /// # Errors
+    ///
+    /// When the name is empty.
+    pub fn scope_claim(self, name: impl Into<String>) -> Result<Self, SetupError> {
+        let name = checked_name("scope_claim", name.into())?;
+        Ok(self.with(|inner| inner.rules.names.scope = name))
     }
 
     /// Forgets what is remembered about a token: the next request with it asks the authorization server. Call it when
@@ -389,8 +481,8 @@ impl TokenValidator for IntrospectionValidator {
         }
     }
 
-    fn issuer(&self) -> Option<&str> {
-        self.inner.rules.issuer.as_deref()
+    fn issuers(&self) -> &[String] {
+        self.inner.rules.issuer.as_slice()
     }
 
     fn validate_now(&self, presented: &Presented<'_>) -> Option<Result<CurrentToken, Rejection>> {

@@ -60,12 +60,12 @@ impl Place {
         Endpoint::parse("endpoint", url, http).map(Self::Endpoint)
     }
 
-    pub(super) fn issuer(issuer: &str, http: Http) -> Result<Self, SetupError> {
-        Ok(Self::Issuer(Discovered {
-            issuer: Issuer::new(issuer, http)?,
+    pub(super) fn of(issuer: Issuer) -> Self {
+        Self::Issuer(Discovered {
+            issuer,
             known: Arc::default(),
             flights: Flights::new(),
-        }))
+        })
     }
 
     /// Who is asked, as far as that is known without asking.

@@ -6,7 +6,7 @@ use bytes::Bytes;
 
 use crate::{
     audience::Audience,
-    claims::{ClaimNames, Claims, foreign_claim},
+    claims::{ClaimNames, Claims, ExpectedClaim, foreign_claim},
     clock::Moment,
     error::shown,
     json::Object,
@@ -22,6 +22,7 @@ pub(super) struct Rules {
     pub(super) names: ClaimNames,
     pub(super) leeway: Duration,
     pub(super) may_carry: Vec<String>,
+    pub(super) expected: Vec<ExpectedClaim>,
 }
 
 /// Types of access tokens, as `token_type` (RFC 6749 §7.1) and as servers write it.
@@ -65,6 +66,9 @@ impl Rules {
                     format!("expected `iss` {}, got {}", shown(expected), shown(found)),
                 ));
             }
+        }
+        for expected in &self.expected {
+            expected.judge(&answer)?;
         }
         let token = CurrentToken::new(claims, body.clone())
             .with_leeway(self.leeway)

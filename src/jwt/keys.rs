@@ -60,6 +60,8 @@ const ED25519: &[u8] = b"\x30\x2a\x30\x05\x06\x03\x2b\x65\x70\x03\x21\x00";
 /// A key that verifies signatures.
 pub(crate) struct VerifyingKey {
     kid: Option<String>,
+    /// For whom it signs, where one set has the keys of several issuers; not a member of RFC 7517.
+    issuer: Option<String>,
     /// One parsed form for each algorithm the key may be used with.
     parsed: Vec<(Algorithm, ParsedPublicKey)>,
 }
@@ -109,6 +111,8 @@ impl VerifyingKey {
             }
         }
         key.kid = text("kid")?;
+        // Of the wrong type it names nobody, and is enough for no tenant.
+        key.issuer = jwk.text("issuer").ok().flatten();
         Ok(key)
     }
 
@@ -154,7 +158,7 @@ impl VerifyingKey {
                 parsed.push((algorithm, key));
             }
         }
-        Ok(Self { kid: None, parsed })
+        Ok(Self::of(parsed))
     }
 
     fn ec(curve: &Curve, x: &[u8], y: &[u8]) -> Result<Self, &'static str> {
@@ -164,10 +168,7 @@ impl VerifyingKey {
         }
         let point = [&[4], x, y].concat();
         let key = ParsedPublicKey::new(curve.verification, point).map_err(|_| "its point is not on its curve")?;
-        Ok(Self {
-            kid: None,
-            parsed: vec![(curve.algorithm, key)],
-        })
+        Ok(Self::of(vec![(curve.algorithm, key)]))
     }
 
     fn ed25519(x: &[u8]) -> Result<Self, &'static str> {
@@ -176,10 +177,19 @@ impl VerifyingKey {
             return Err("its point has a small order");
         }
         let key = ParsedPublicKey::new(&signature::ED25519, point).map_err(|_| "its point is not on its curve")?;
-        Ok(Self {
+        Ok(Self::of(vec![(Algorithm::EdDSA, key)]))
+    }
+
+    fn of(parsed: Vec<(Algorithm, ParsedPublicKey)>) -> Self {
+        Self {
             kid: None,
-            parsed: vec![(Algorithm::EdDSA, key)],
-        })
+            issuer: None,
+            parsed,
+        }
+    }
+
+    pub(crate) fn issuer(&self) -> Option<&str> {
+        self.issuer.as_deref()
     }
 
     fn fits(&self, algorithm: Algorithm) -> bool {

@@ -7,6 +7,7 @@
 //! ```
 
 mod algorithm;
+mod issuers;
 mod jwks;
 mod jws;
 mod keys;
@@ -24,7 +25,7 @@ pub use self::{
 use self::{
     jwks::{Lookup, RemoteKeys},
     jws::Jws,
-    keys::{Candidates, KeySet},
+    keys::{Candidates, KeySet, VerifyingKey},
     rules::Rules,
 };
 use crate::{
@@ -53,13 +54,13 @@ use crate::{
 /// // Keycloak, with an audience mapper for the API
 /// let keycloak = JwtValidator::discover("https://id.example.com/realms/shop", "https://api.example.com")?
 ///     .accept_types(["JWT"], AccessTokenMark::claim("typ", ["Bearer"]))?
-///     .client_id_claim("azp");
+///     .client_id_claim("azp")?;
 ///
 /// // Cognito, whose tokens name the client and no audience
 /// let issuer = "https://cognito-idp.eu-west-1.amazonaws.com/eu-west-1_abc";
 /// let cognito = JwtValidator::discover(issuer, ["client-a", "client-b"])?
 ///     .accept_types([""], AccessTokenMark::claim("token_use", ["access"]))?
-///     .audience_claim("client_id")
+///     .audience_claim("client_id")?
 ///     .optional_claims([OptionalClaim::JwtId]);
 /// # Ok(())
 /// # }
@@ -96,13 +97,9 @@ impl JwtValidator {
                 ));
             }
         };
-        if !candidates
-            .iter()
-            .any(|key| key.verify(algorithm, jws.signed.as_bytes(), &jws.signature))
-        {
-            return Err(wrong_signature());
-        }
-        self.rules.judge_claims(&jws.header, jws.payload()?)
+        let signed_by = |key: &&&VerifyingKey| key.verify(algorithm, jws.signed.as_bytes(), &jws.signature);
+        let key = candidates.iter().find(signed_by).ok_or_else(wrong_signature)?;
+        self.rules.judge_claims(&jws.header, jws.payload()?, key.issuer())
     }
 
     fn verify_mac(&self, jws: &Jws<'_>, algorithm: HmacAlgorithm, key: &hmac::Key) -> Result<CurrentToken, Rejection> {
@@ -111,7 +108,7 @@ impl JwtValidator {
         }
         let expected = hmac::sign(key, jws.signed.as_bytes());
         constant_time::verify_slices_are_equal(expected.as_ref(), &jws.signature).map_err(|_| wrong_signature())?;
-        self.rules.judge_claims(&jws.header, jws.payload()?)
+        self.rules.judge_claims(&jws.header, jws.payload()?, None)
     }
 
     /// Judges the token, unless its key has to be fetched.
@@ -142,7 +139,8 @@ impl JwtValidator {
             }
         }
         // A token of another issuer is refused for that: it causes no fetch, and an outage of ours is not its affair.
-        if peek::unverified_issuer(presented.token()).as_ref() != Some(&self.rules.issuer) {
+        let issuer = peek::unverified_issuer(presented.token());
+        if !issuer.is_some_and(|issuer| self.rules.issuers.include(&issuer)) {
             return Err(Rejection::invalid_token(
                 Reason::Issuer,
                 "the token names another issuer, or none",
@@ -178,8 +176,8 @@ impl TokenValidator for JwtValidator {
         }
     }
 
-    fn issuer(&self) -> Option<&str> {
-        Some(&self.rules.issuer)
+    fn issuers(&self) -> &[String] {
+        self.rules.issuers.names()
     }
 
     fn validate_now(&self, presented: &Presented<'_>) -> Option<Result<CurrentToken, Rejection>> {

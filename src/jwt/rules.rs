@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use super::{algorithm::Algorithm, jws::Header};
+use super::{algorithm::Algorithm, issuers::Issuers, jws::Header};
 use crate::{
     audience::Audience,
-    claims::{ClaimNames, Claims, foreign_claim, matches_any},
+    claims::{ClaimNames, Claims, ExpectedClaim, foreign_claim, matches_any},
     error::{SetupError, shown},
     json::Object,
     rejection::{Reason, Rejection},
@@ -47,7 +47,8 @@ enum Mark {
 
 impl AccessTokenMark {
     /// Access tokens have this claim with one of these values, and no other JWT of the issuer has: `token_use` =
-    /// `access` at Cognito, `typ` = `Bearer` in the payload at Keycloak.
+    /// `access` at Cognito, `typ` = `Bearer` in the payload at Keycloak. The claim may be `sub` where its values are
+    /// those of workloads, to whom nothing else is issued: service accounts of Kubernetes.
     pub fn claim<I>(claim: impl Into<String>, accepted: I) -> Self
     where
         I: IntoIterator,
@@ -70,29 +71,31 @@ impl AccessTokenMark {
     }
 
     pub(crate) fn check(&self) -> Result<(), SetupError> {
-        let names: &[String] = match &self.0 {
-            Mark::Value { claim, accepted } if accepted.is_empty() => {
-                return Err(SetupError::new(
-                    "accept_types",
-                    format_args!("expected values that {} may have, got none", shown(claim)),
-                ));
-            }
-            Mark::Value { claim, .. } => std::slice::from_ref(claim),
-            Mark::Presence(claims) => claims,
-        };
-        // Every JWT of an issuer has these, so they tell nothing apart.
+        // Every JWT of an issuer has these, so that they tell nothing apart.
         const EVERYWHERE: [&str; 7] = ["iss", "aud", "exp", "iat", "nbf", "sub", "jti"];
-        if names.is_empty()
-            || names
-                .iter()
-                .any(|name| name.is_empty() || EVERYWHERE.contains(&name.as_str()))
-        {
-            return Err(SetupError::new(
-                "accept_types",
-                format_args!("expected a claim that only access tokens have, got {names:?}"),
-            ));
+        let everywhere = |name: &str| name.is_empty() || EVERYWHERE.contains(&name);
+        let (names, is_mark) = match &self.0 {
+            Mark::Value { claim, accepted } => {
+                if accepted.is_empty() {
+                    return Err(SetupError::new(
+                        "accept_types",
+                        format_args!("expected values that {} may have, got none", shown(claim)),
+                    ));
+                }
+                (std::slice::from_ref(claim), claim == "sub" || !everywhere(claim))
+            }
+            Mark::Presence(claims) => (
+                claims.as_slice(),
+                !claims.is_empty() && !claims.iter().any(|name| everywhere(name)),
+            ),
+        };
+        if is_mark {
+            return Ok(());
         }
-        Ok(())
+        Err(SetupError::new(
+            "accept_types",
+            format_args!("expected a claim that only access tokens have, got {names:?}"),
+        ))
     }
 
     fn is_on(&self, claims: &Object<'_>) -> bool {
@@ -120,7 +123,7 @@ pub enum OptionalClaim {
 /// What makes a JWT an access token for this resource server.
 #[derive(Clone, Debug)]
 pub(crate) struct Rules {
-    pub(crate) issuer: String,
+    pub(super) issuers: Issuers,
     pub(crate) audience: Audience,
     pub(crate) algorithms: Vec<Algorithm>,
     pub(crate) leeway: Duration,
@@ -128,20 +131,14 @@ pub(crate) struct Rules {
     /// Beside `at+jwt`; the empty string stands for no `typ`.
     types: Vec<(String, AccessTokenMark)>,
     pub(crate) optional: Vec<OptionalClaim>,
-    pub(crate) expected: Vec<(String, Vec<String>)>,
+    pub(crate) expected: Vec<ExpectedClaim>,
     pub(crate) may_carry: Vec<String>,
 }
 
 impl Rules {
-    pub(crate) fn new(issuer: &str, audience: Audience) -> Result<Self, SetupError> {
-        if issuer.is_empty() {
-            return Err(SetupError::new(
-                "issuer",
-                "expected the `iss` of the issuer's tokens, got an empty string",
-            ));
-        }
+    pub(super) fn new(issuers: Issuers, audience: Audience) -> Result<Self, SetupError> {
         Ok(Self {
-            issuer: issuer.to_owned(),
+            issuers,
             audience: audience.checked()?,
             algorithms: Algorithm::ALL.to_vec(),
             leeway: Duration::from_secs(10),
@@ -188,32 +185,22 @@ impl Rules {
     }
 
     /// Everything about the claims but time, which the protector judges on every request.
-    pub(crate) fn judge_claims(&self, header: &Header, payload: Vec<u8>) -> Result<CurrentToken, Rejection> {
+    pub(crate) fn judge_claims(
+        &self,
+        header: &Header,
+        payload: Vec<u8>,
+        issuer_of_key: Option<&str>,
+    ) -> Result<CurrentToken, Rejection> {
         let object = Object::parse(&payload)
             .map_err(|error| Rejection::invalid_token(Reason::Format, format!("its payload is {error}")))?;
         let claims = Claims::read(&object, &self.names)
             .map_err(|error| Rejection::invalid_token(Reason::Claim, error.to_string()))?;
-        // RFC 9068 §4: the issuer "MUST exactly match the value of the 'iss' claim".
-        if claims.issuer.as_ref() != Some(&self.issuer) {
-            return Err(Rejection::invalid_token(
-                Reason::Issuer,
-                format!(
-                    "expected `iss` {}, got {}",
-                    shown(&self.issuer),
-                    shown(claims.issuer.as_deref().unwrap_or_default())
-                ),
-            ));
-        }
+        self.issuers.judge(claims.issuer.as_deref(), &object, issuer_of_key)?;
         self.audience.judge(&claims.audience)?;
         self.judge_kind(header, &object)?;
         self.judge_presence(&claims)?;
-        for (name, accepted) in &self.expected {
-            if !object.get(name).is_some_and(|value| matches_any(value, accepted)) {
-                return Err(Rejection::invalid_token(
-                    Reason::Claim,
-                    format!("expected the claim {} to be one of {accepted:?}", shown(name)),
-                ));
-            }
+        for expected in &self.expected {
+            expected.judge(&object)?;
         }
         Ok(CurrentToken::new(claims, Bytes::from(payload)).with_leeway(self.leeway))
     }
@@ -284,22 +271,25 @@ mod tests {
 
     #[test]
     fn a_mark_that_every_jwt_has_is_refused_when_a_validator_is_built() {
-        let mut rules = Rules::new("https://a", Audience::from("x")).unwrap();
+        let mut rules = Rules::new(Issuers::one("https://a").unwrap(), Audience::from("x")).unwrap();
         for mark in [
             AccessTokenMark::any_claim_of(["sub"]),
             AccessTokenMark::any_claim_of([""; 0]),
             AccessTokenMark::claim("token_use", [""; 0]),
+            AccessTokenMark::claim("sub", [""; 0]),
             AccessTokenMark::claim("aud", ["x"]),
         ] {
             assert!(rules.accept_types(["JWT"], &mark).is_err(), "{mark:?}");
         }
+        let workload = AccessTokenMark::claim("sub", ["system:serviceaccount:shop:orders"]);
+        assert!(rules.accept_types([""], &workload).is_ok());
     }
 
     #[test]
     fn types_of_other_jwts_cannot_be_accepted() {
         let mark = AccessTokenMark::claim("token_use", ["access"]);
         for typ in NEVER_ACCESS_TOKENS {
-            let mut rules = Rules::new("https://a", Audience::from("x")).unwrap();
+            let mut rules = Rules::new(Issuers::one("https://a").unwrap(), Audience::from("x")).unwrap();
             assert!(rules.accept_types([typ.to_uppercase()], &mark).is_err(), "{typ}");
             assert!(
                 rules.accept_types([format!("application/{typ}")], &mark).is_err(),

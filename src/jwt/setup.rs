@@ -8,17 +8,19 @@ use rustls_pki_types::pem::{PemObject as _, SectionKind};
 use super::{
     JwtValidator, Keys,
     algorithm::{Algorithm, HmacAlgorithm},
+    issuers::Issuers,
     jwks::{self, LIFETIMES, RemoteKeys, Settings, Source},
     keys::{KeySet, MAX_TRIED, VerifyingKey},
     rules::{AccessTokenMark, OptionalClaim, Rules},
 };
 use crate::{
     audience::Audience,
-    claims::checked_foreign_claim,
+    claims::{ExpectedClaim, checked_foreign_claim, checked_name},
     discovery::Issuer,
     endpoint::Http,
-    error::{SetupError, within, within_leeway, within_timeout},
+    error::{SetupError, shown, within, within_leeway, within_timeout},
     fetch::{Fetch, Network},
+    tenants::{Template, TenantIssuers, Tenants},
 };
 
 /// How keys are found.
@@ -46,9 +48,88 @@ impl JwtValidator {
         Self::discovered(issuer.as_ref(), audience.into(), Http::Everywhere)
     }
 
+    /// Keys from the JWK set that the metadata at this URL name, for an issuer that is not a URL, or that cannot be reached
+    /// under its own name. The document's `issuer` must be exactly this one all the same.
+    ///
+    /// # Errors
+    ///
+    /// When the URL is not `https` (`http` for a loopback host), the issuer is empty, or the audience is blank.
+    pub fn discover_at(
+        issuer: impl AsRef<str>,
+        metadata_url: impl AsRef<str>,
+        audience: impl Into<Audience>,
+    ) -> Result<Self, SetupError> {
+        let issuer = issuer.as_ref();
+        let source = Source::Discovered(Issuer::at(issuer, metadata_url.as_ref(), Http::OnLoopback)?);
+        Self::remote(Issuers::one(issuer)?, source, audience.into())
+    }
+
+    /// As [`discover_at`](Self::discover_at), over plain `http` beyond a loopback host: **whoever is on the way can
+    /// replace the issuer's keys by their own** and make any token.
+    ///
+    /// # Errors
+    ///
+    /// As [`discover_at`](Self::discover_at).
+    pub fn discover_at_over_plain_http(
+        issuer: impl AsRef<str>,
+        metadata_url: impl AsRef<str>,
+        audience: impl Into<Audience>,
+    ) -> Result<Self, SetupError> {
+        let issuer = issuer.as_ref();
+        let source = Source::Discovered(Issuer::at(issuer, metadata_url.as_ref(), Http::Everywhere)?);
+        Self::remote(Issuers::one(issuer)?, source, audience.into())
+    }
+
+    /// Keys for the tenants of one authorization server, as Entra ID has them: each has an issuer of its own, and the
+    /// metadata, which are at this URL, name a template for all of them as their `issuer`.
+    ///
+    /// ```
+    /// # fn main() -> Result<(), resource_protector::SetupError> {
+    /// use resource_protector::{JwtValidator, Tenants};
+    ///
+    /// let tokens = JwtValidator::discover_tenants(
+    ///     "https://login.microsoftonline.com/{tenantid}/v2.0",
+    ///     "https://login.microsoftonline.com/organizations/v2.0/.well-known/openid-configuration",
+    ///     Tenants::only(["6babcaad-604b-40ac-a9d7-9fd97c0b779f"])?,
+    ///     "5c2bc3ad-0b1d-4b3d-9d5f-3d1a4f1e8a11",
+    /// )?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// Besides what holds for every token, `tid` is a GUID, `iss` is the template with it in place of `{tenantid}`, it is
+    /// an accepted tenant, and the key that signed has, as a member of its JWK, an `issuer` that becomes the token's in
+    /// the same way: without that, who may sign for one kind of tenants could sign for all.
+    /// [`CurrentToken::issuer`](crate::CurrentToken::issuer) is the tenant's. A subject is one only together with it.
+    ///
+    /// # Errors
+    ///
+    /// When the template has no `{tenantid}`, the URL is not `https` (`http` for a loopback host), or the audience is
+    /// blank.
+    pub fn discover_tenants(
+        issuer_template: impl AsRef<str>,
+        metadata_url: impl AsRef<str>,
+        tenants: Tenants,
+        audience: impl Into<Audience>,
+    ) -> Result<Self, SetupError> {
+        let template = issuer_template.as_ref();
+        let source = Source::Discovered(Issuer::at(template, metadata_url.as_ref(), Http::OnLoopback)?);
+        let template = Template::read(template).ok_or_else(|| {
+            SetupError::new(
+                "issuer_template",
+                format_args!("expected an issuer with {{tenantid}} in it, got {}", shown(template)),
+            )
+        })?;
+        Self::remote(
+            Issuers::tenants(TenantIssuers { template, tenants }),
+            source,
+            audience.into(),
+        )
+    }
+
     fn discovered(issuer: &str, audience: Audience, http: Http) -> Result<Self, SetupError> {
         let source = Source::Discovered(Issuer::new(issuer, http)?);
-        Self::remote(issuer, source, audience)
+        Self::remote(Issuers::one(issuer)?, source, audience)
     }
 
     /// Keys from the JWK set at this URL. The issuer need not be a URL then.
@@ -62,7 +143,7 @@ impl JwtValidator {
         audience: impl Into<Audience>,
     ) -> Result<Self, SetupError> {
         let source = jwks::given(jwks_uri.as_ref(), Http::OnLoopback)?;
-        Self::remote(issuer.as_ref(), source, audience.into())
+        Self::remote(Issuers::one(issuer.as_ref())?, source, audience.into())
     }
 
     /// As [`with_jwks_uri`](Self::with_jwks_uri), over plain `http` beyond a loopback host: **whoever is on the way can
@@ -77,12 +158,12 @@ impl JwtValidator {
         audience: impl Into<Audience>,
     ) -> Result<Self, SetupError> {
         let source = jwks::given(jwks_uri.as_ref(), Http::Everywhere)?;
-        Self::remote(issuer.as_ref(), source, audience.into())
+        Self::remote(Issuers::one(issuer.as_ref())?, source, audience.into())
     }
 
-    fn remote(issuer: &str, source: Source, audience: Audience) -> Result<Self, SetupError> {
+    fn remote(issuers: Issuers, source: Source, audience: Audience) -> Result<Self, SetupError> {
         Ok(Self {
-            rules: Rules::new(issuer, audience)?,
+            rules: Rules::new(issuers, audience)?,
             keys: Keys::Remote(RemoteKeys::new(Settings::new(source, Network::default_client()))),
         })
     }
@@ -157,7 +238,7 @@ impl JwtValidator {
 
     fn fixed(issuer: &str, set: KeySet, audience: Audience) -> Result<Self, SetupError> {
         Ok(Self {
-            rules: Rules::new(issuer, audience)?,
+            rules: Rules::new(Issuers::one(issuer)?, audience)?,
             keys: Keys::Fixed(set),
         })
     }
@@ -186,7 +267,7 @@ impl JwtValidator {
                 ),
             ));
         }
-        let mut rules = Rules::new(issuer.as_ref(), audience.into())?;
+        let mut rules = Rules::new(Issuers::one(issuer.as_ref())?, audience.into())?;
         rules.algorithms.clear();
         Ok(Self {
             rules,
@@ -197,6 +278,21 @@ impl JwtValidator {
 
 /// How rules are tightened and relaxed, for this issuer.
 impl JwtValidator {
+    /// Another name under which the same issuer, with the same keys, issues tokens: Google's `accounts.google.com`, a
+    /// custom domain, an internal and an external host name. Compared byte for byte. [`ByIssuer`](crate::ByIssuer) sends
+    /// tokens under each name here.
+    ///
+    /// [`CurrentToken::issuer`](crate::CurrentToken::issuer) is the name in the token; keep subjects apart by it, or say
+    /// yourself that the names mean the same.
+    ///
+    /// # Errors
+    ///
+    /// When it is empty or known already, or the validator is for tenants.
+    pub fn issuer_alias(mut self, alias: impl Into<String>) -> Result<Self, SetupError> {
+        self.rules.issuers.add(alias.into())?;
+        Ok(self)
+    }
+
     /// Accepts only these algorithms; unless set, all of [`Algorithm`].
     ///
     /// # Errors
@@ -225,16 +321,17 @@ impl JwtValidator {
     }
 
     /// Demands that a claim is one of these strings, or an array with one of them.
-    #[must_use]
-    pub fn expect_claim<I>(mut self, name: impl Into<String>, accepted: I) -> Self
+    ///
+    /// # Errors
+    ///
+    /// When the name is empty, or there are no values.
+    pub fn expect_claim<I>(mut self, name: impl Into<String>, accepted: I) -> Result<Self, SetupError>
     where
         I: IntoIterator,
         I::Item: Into<String>,
     {
-        self.rules
-            .expected
-            .push((name.into(), accepted.into_iter().map(Into::into).collect()));
-        self
+        self.rules.expected.push(ExpectedClaim::new(name, accepted)?);
+        Ok(self)
     }
 
     /// Accepts these header types beside `at+jwt`; the empty string stands for none at all.
@@ -281,25 +378,34 @@ impl JwtValidator {
     /// judged by it.
     ///
     /// A token of a listed client passes, whichever API it was issued for.
-    #[must_use]
-    pub fn audience_claim(mut self, name: impl Into<String>) -> Self {
-        self.rules.names.audience_instead = Some(name.into());
-        self
+    ///
+    /// # Errors
+    ///
+    /// When the name is empty.
+    pub fn audience_claim(mut self, name: impl Into<String>) -> Result<Self, SetupError> {
+        self.rules.names.audience_instead = Some(checked_name("audience_claim", name.into())?);
+        Ok(self)
     }
 
     /// Reads the client from this claim instead of `client_id`: `azp`, `cid`, `appid`.
-    #[must_use]
-    pub fn client_id_claim(mut self, name: impl Into<String>) -> Self {
-        self.rules.names.client_id = name.into();
-        self
+    ///
+    /// # Errors
+    ///
+    /// When the name is empty.
+    pub fn client_id_claim(mut self, name: impl Into<String>) -> Result<Self, SetupError> {
+        self.rules.names.client_id = checked_name("client_id_claim", name.into())?;
+        Ok(self)
     }
 
     /// Reads the scopes from this claim instead of `scope`: `scp`, `permissions`. Only from there: what else a token
     /// has by way of scopes does not count.
-    #[must_use]
-    pub fn scope_claim(mut self, name: impl Into<String>) -> Self {
-        self.rules.names.scope = name.into();
-        self
+    ///
+    /// # Errors
+    ///
+    /// When the name is empty.
+    pub fn scope_claim(mut self, name: impl Into<String>) -> Result<Self, SetupError> {
+        self.rules.names.scope = checked_name("scope_claim", name.into())?;
+        Ok(self)
     }
 }
 

@@ -11,6 +11,7 @@ use crate::{
     error::{SetupError, at_start, shown},
     peek,
     rejection::{Reason, Rejection},
+    tenants::Template,
     token::CurrentToken,
 };
 
@@ -36,6 +37,7 @@ use crate::{
 #[derive(Default)]
 pub struct ByIssuer {
     issuers: HashMap<String, Arc<dyn AnyValidator>>,
+    templates: Vec<(Template, Arc<dyn AnyValidator>)>,
     tenants: Option<Tenants>,
     opaque: Vec<(String, Arc<dyn AnyValidator>)>,
 }
@@ -69,7 +71,8 @@ impl ByIssuer {
         Self::default()
     }
 
-    /// JWTs that name this issuer go to this validator, which may verify them or introspect them.
+    /// JWTs that name this issuer go to this validator, which may verify them or introspect them. If the validator knows
+    /// the issuer under other names, or as a template for tenants, it gets what is issued under those, too.
     ///
     /// # Panics
     ///
@@ -95,24 +98,42 @@ impl ByIssuer {
                 "expected the `iss` of an issuer's tokens, got an empty string",
             ));
         }
-        if let Some(own) = validator.issuer().filter(|own| *own != issuer) {
+        let own = validator.issuers();
+        if !own.is_empty() && !own.contains(&issuer) {
             return Err(SetupError::new(
                 "issuer",
                 format_args!(
                     "{} was given a validator for {}; they must be the same",
                     shown(&issuer),
-                    shown(own)
+                    own.iter().map(|name| shown(name)).collect::<Vec<_>>().join(" or ")
                 ),
             ));
         }
-        if self.issuers.contains_key(&issuer) {
+        let names = if own.is_empty() { vec![issuer] } else { own.to_vec() };
+        let validator: Arc<dyn AnyValidator> = Arc::new(validator);
+        for name in names {
+            self.add(name, Arc::clone(&validator))?;
+        }
+        Ok(self)
+    }
+
+    fn add(&mut self, name: String, validator: Arc<dyn AnyValidator>) -> Result<(), SetupError> {
+        let template = Template::read(&name);
+        let is_taken = match &template {
+            None => self.issuers.contains_key(&name),
+            Some(template) => self.templates.iter().any(|(taken, _)| taken == template),
+        };
+        if is_taken {
             return Err(SetupError::new(
                 "issuer",
-                format_args!("{} has a validator already; an issuer has exactly one", shown(&issuer)),
+                format_args!("{} has a validator already; an issuer has exactly one", shown(&name)),
             ));
         }
-        self.issuers.insert(issuer, Arc::new(validator));
-        Ok(self)
+        match template {
+            None => drop(self.issuers.insert(name, validator)),
+            Some(template) => self.templates.push((template, validator)),
+        }
+        Ok(())
     }
 
     /// JWTs of any other issuer go to the validator that the function makes for it, if it knows it.
@@ -190,6 +211,16 @@ impl ByIssuer {
         Ok(self)
     }
 
+    /// The validator that was given for this issuer, by its name before any template that it fits.
+    fn known(&self, issuer: &str) -> Option<Arc<dyn AnyValidator>> {
+        let by_template = || {
+            let mut fitting = self.templates.iter();
+            fitting.find(|(template, _)| template.tenant_of(issuer).is_some())
+        };
+        let by_name = self.issuers.get(issuer);
+        by_name.or_else(|| Some(&by_template()?.1)).cloned()
+    }
+
     /// Finds the one validator that is responsible, and the issuer for which it is.
     fn route(&self, token: &str) -> Result<(Arc<dyn AnyValidator>, Option<String>), Rejection> {
         if !peek::looks_like_jwt(token) {
@@ -205,8 +236,10 @@ impl ByIssuer {
         let Some(issuer) = peek::unverified_issuer(token) else {
             return Err(Rejection::invalid_token(Reason::Issuer, "the JWT names no issuer"));
         };
-        let known = self.issuers.get(&issuer).cloned();
-        match known.or_else(|| self.tenants.as_ref()?.validator(&issuer)) {
+        match self
+            .known(&issuer)
+            .or_else(|| self.tenants.as_ref()?.validator(&issuer))
+        {
             Some(validator) => Ok((validator, Some(issuer))),
             None => Err(Rejection::invalid_token(
                 Reason::Issuer,
@@ -286,7 +319,7 @@ impl ByIssuer {
                 ),
             ));
         }
-        if let Some(tenants) = self.tenants.as_ref().filter(|_| !self.issuers.contains_key(routed)) {
+        if let Some(tenants) = self.tenants.as_ref().filter(|_| self.known(routed).is_none()) {
             tenants.prove(routed);
         }
         Ok(token)
@@ -314,6 +347,10 @@ impl fmt::Debug for ByIssuer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ByIssuer")
             .field("issuers", &self.issuers.keys())
+            .field(
+                "templates",
+                &self.templates.iter().map(|(template, _)| template).collect::<Vec<_>>(),
+            )
             .field(
                 "opaque",
                 &self.opaque.iter().map(|(prefix, _)| prefix).collect::<Vec<_>>(),

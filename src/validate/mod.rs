@@ -49,9 +49,10 @@ pub trait TokenValidator: Send + Sync + 'static {
         None
     }
 
-    /// The issuer whose tokens this accepts, if there is just one. [`ByIssuer`] asks at start, to notice a mix-up.
-    fn issuer(&self) -> Option<&str> {
-        None
+    /// The names of the one issuer whose tokens this accepts, if it is known. [`ByIssuer`] asks at start: to notice a
+    /// mix-up, and to send it tokens under all of them.
+    fn issuers(&self) -> &[String] {
+        &[]
     }
 }
 
@@ -64,8 +65,8 @@ impl<V: TokenValidator> TokenValidator for Arc<V> {
         V::validate_now(self, presented)
     }
 
-    fn issuer(&self) -> Option<&str> {
-        V::issuer(self)
+    fn issuers(&self) -> &[String] {
+        V::issuers(self)
     }
 }
 

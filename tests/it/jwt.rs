@@ -602,7 +602,10 @@ async fn a_missing_audience_can_be_replaced_by_a_claim_with_expected_values() {
     let world = World::new();
     let clients = || {
         let validator = JwtValidator::discover(ISSUER, ["app", "other-app"]).unwrap();
-        validator.fetch(world.issuer.clone()).audience_claim("client_id")
+        validator
+            .fetch(world.issuer.clone())
+            .audience_claim("client_id")
+            .unwrap()
     };
     assert_eq!(
         verdict(&world.ask(clients(), &world.token().without("aud").mint()).await),
@@ -664,7 +667,14 @@ async fn client_and_scopes_are_read_from_where_the_issuer_puts_them_and_only_the
     use resource_protector::require_scope;
     use tower::ServiceBuilder;
     let world = World::new();
-    let okta = || world.strict().client_id_claim("cid").scope_claim("scp");
+    let okta = || {
+        world
+            .strict()
+            .client_id_claim("cid")
+            .unwrap()
+            .scope_claim("scp")
+            .unwrap()
+    };
     let ask = async |token: String| {
         let layer = ResourceProtectorLayer::new(okta()).clock(world.clock.clone());
         let service = ServiceBuilder::new()
@@ -686,7 +696,7 @@ async fn client_and_scopes_are_read_from_where_the_issuer_puts_them_and_only_the
 #[tokio::test]
 async fn a_claim_can_be_demanded_with_expected_values() {
     let world = World::new();
-    let gold = || world.strict().expect_claim("tenant", ["t1", "t2"]);
+    let gold = || world.strict().expect_claim("tenant", ["t1", "t2"]).unwrap();
     assert_eq!(
         verdict(&world.ask(gold(), &world.token().claim("tenant", "t2").mint()).await),
         None

@@ -19,6 +19,7 @@ mod examples;
 mod fetch;
 mod guards;
 mod header;
+mod issuer_names;
 mod jwks;
 mod jwt;
 mod optional;

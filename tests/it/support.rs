@@ -4,7 +4,7 @@ use std::{
     collections::HashMap,
     convert::Infallible,
     sync::{
-        Arc,
+        Arc, Mutex,
         atomic::{AtomicUsize, Ordering},
     },
 };
@@ -13,7 +13,9 @@ use bytes::Bytes;
 use http::{Request, Response, StatusCode, header};
 use http_body::Body;
 use http_body_util::{BodyExt as _, Full};
-use resource_protector::{CurrentToken, Presented, Reason, Rejection, ResourceProtectorLayer, TokenValidator};
+use resource_protector::{
+    CurrentToken, Fetch, FetchError, Presented, Reason, Rejection, ResourceProtectorLayer, TokenValidator,
+};
 use serde_json::{Value, json};
 use tower::{Layer, Service, ServiceExt as _};
 
@@ -172,4 +174,44 @@ pub fn preflight() -> Request<Full<Bytes>> {
         .headers_mut()
         .insert(header::ACCESS_CONTROL_REQUEST_METHOD, "PUT".parse().unwrap());
     request
+}
+
+/// A few JSON documents under their whole URLs, and nothing else.
+#[derive(Clone, Default)]
+pub struct Web {
+    documents: Arc<Mutex<HashMap<String, String>>>,
+    asked: Arc<Mutex<Vec<String>>>,
+}
+
+impl Web {
+    pub fn with(self, url: &str, document: impl ToString) -> Self {
+        self.documents
+            .lock()
+            .unwrap()
+            .insert(url.to_owned(), document.to_string());
+        self
+    }
+
+    /// The URLs that were asked for, in this order.
+    pub fn asked(&self) -> Vec<String> {
+        self.asked.lock().unwrap().clone()
+    }
+}
+
+impl Fetch for Web {
+    async fn fetch(&self, request: Request<Bytes>, _: usize) -> Result<Response<Bytes>, FetchError> {
+        let url = request.uri().to_string();
+        let document = self.documents.lock().unwrap().get(&url).cloned();
+        self.asked.lock().unwrap().push(url);
+        let mut response = Response::new(Bytes::new());
+        match document {
+            None => *response.status_mut() = StatusCode::NOT_FOUND,
+            Some(document) => {
+                *response.body_mut() = document.into();
+                let json = "application/json".parse().unwrap();
+                response.headers_mut().insert(header::CONTENT_TYPE, json);
+            }
+        }
+        Ok(response)
+    }
 }

@@ -238,8 +238,11 @@ async fn claims_may_have_other_names() {
     let api = Api::with(&Server::new(answer), |validator| {
         validator
             .audience_claim("resource")
+            .unwrap()
             .client_id_claim("azp")
+            .unwrap()
             .scope_claim("scp")
+            .unwrap()
     });
     let token = api.present("t1").await.unwrap();
     assert_eq!(token.client_id(), Some("app"));
@@ -249,6 +252,46 @@ async fn claims_may_have_other_names() {
 #[tokio::test]
 async fn an_answer_that_names_its_audience_is_judged_by_that() {
     let answer = json!({ "active": true, "aud": "https://other.example", "resource": API });
-    let api = Api::with(&Server::new(answer), |validator| validator.audience_claim("resource"));
+    let api = Api::with(&Server::new(answer), |validator| {
+        validator.audience_claim("resource").unwrap()
+    });
     assert_eq!(api.present("t1").await.unwrap_err().reason(), Some(Reason::Audience));
+}
+
+#[tokio::test]
+async fn an_empty_answer_with_the_named_status_means_that_the_token_is_unknown() {
+    let server = Server::new(good());
+    server.answers(|_| Ok(with_status(401, "")));
+    let private = || {
+        IntrospectionValidator::new(ENDPOINT, ClientAuth::none_on_a_private_network(), API)
+            .unwrap()
+            .fetch(server.clone())
+    };
+    assert_eq!(Api::of(private()).status("t1").await, 500);
+    let kanidm = || private().unknown_token_status(StatusCode::UNAUTHORIZED).unwrap();
+    let refused = Api::of(kanidm()).present("t1").await.unwrap_err();
+    assert_eq!(refused.reason(), Some(Reason::Inactive));
+    // A 401 that says something says something else.
+    server.answers(|_| Ok(with_status(401, r#"{"error":"invalid_client"}"#)));
+    assert_eq!(Api::of(kanidm()).status("t1").await, 500);
+    server.answers(|_| Ok(with_status(403, "")));
+    assert_eq!(Api::of(kanidm()).status("t1").await, 500);
+}
+
+#[test]
+fn where_credentials_are_sent_an_error_status_cannot_mean_an_unknown_token() {
+    let asked = |auth| IntrospectionValidator::new(ENDPOINT, auth, API).unwrap();
+    let status = StatusCode::UNAUTHORIZED;
+    assert!(
+        asked(ClientAuth::basic("api", "secret"))
+            .unknown_token_status(status)
+            .is_err()
+    );
+    for status in [StatusCode::OK, StatusCode::TOO_MANY_REQUESTS, StatusCode::BAD_GATEWAY] {
+        assert!(
+            asked(ClientAuth::none_on_a_private_network())
+                .unknown_token_status(status)
+                .is_err()
+        );
+    }
 }

@@ -121,3 +121,96 @@ fn what_cannot_work_is_a_set_up_error() {
     assert_eq!(option(validator().leeway(Duration::from_secs(301))), "leeway");
     assert!(validator().leeway(Duration::from_secs(300)).is_ok());
 }
+
+#[tokio::test]
+async fn a_secret_that_was_replaced_in_its_file_is_read_again_when_the_server_refuses_the_old_one() {
+    let mut file = tempfile::NamedTempFile::new().unwrap();
+    file.write_all(b"old\n").unwrap();
+    let server = Server::new(good());
+    server.answers(|request| {
+        // `api:new`
+        let known = request.headers()[header::AUTHORIZATION] == "Basic YXBpOm5ldw==";
+        Ok(if known {
+            ok(&good().to_string())
+        } else {
+            with_status(401, "{}")
+        })
+    });
+    let auth = ClientAuth::basic("api", Secret::from_file(file.path()).unwrap());
+    let api = Api::of(
+        IntrospectionValidator::new(ENDPOINT, auth, API)
+            .unwrap()
+            .fetch(server.clone()),
+    );
+    // Nothing new in the file: one call, and the fault is ours.
+    assert_eq!((api.status("t1").await, server.calls()), (500, 1));
+    std::fs::write(file.path(), "new\n").unwrap();
+    assert_eq!((api.status("t2").await, server.calls()), (200, 3));
+    // And from now on the new one is used at once.
+    assert_eq!((api.status("t3").await, server.calls()), (200, 4));
+}
+
+#[tokio::test]
+async fn a_private_key_is_read_again_too_and_a_bad_one_does_not_replace_it() {
+    use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair as _};
+    use base64::{Engine as _, engine::general_purpose::STANDARD};
+    use jsonwebtoken::{Algorithm, DecodingKey, Validation};
+
+    let pair = || Ed25519KeyPair::generate().unwrap();
+    let pem = |pair: &Ed25519KeyPair| {
+        let der = STANDARD.encode(pair.to_pkcs8().unwrap());
+        format!("-----BEGIN PRIVATE KEY-----\n{der}\n-----END PRIVATE KEY-----\n")
+    };
+    let (old, new) = (pair(), pair());
+    let mut file = tempfile::NamedTempFile::new().unwrap();
+    file.write_all(pem(&old).as_bytes()).unwrap();
+    let auth = ClientAuth::private_key_jwt("api", Secret::from_file(file.path()).unwrap()).unwrap();
+    let server = Server::new(good());
+    let public = new.public_key().as_ref().to_vec();
+    server.answers(move |request| {
+        let body = std::str::from_utf8(request.body()).unwrap();
+        let assertion = body
+            .split('&')
+            .find_map(|pair| pair.strip_prefix("client_assertion="))
+            .unwrap();
+        let mut validation = Validation::new(Algorithm::EdDSA);
+        validation.validate_exp = false;
+        validation.validate_aud = false;
+        let key = DecodingKey::from_ed_der(&public);
+        let known = jsonwebtoken::decode::<Value>(assertion, &key, &validation).is_ok();
+        Ok(if known {
+            ok(&good().to_string())
+        } else {
+            with_status(401, "{}")
+        })
+    });
+    let api = Api::of(
+        IntrospectionValidator::new(ENDPOINT, auth, API)
+            .unwrap()
+            .fetch(server.clone()),
+    );
+    assert_eq!(api.status("t1").await, 500);
+    std::fs::write(file.path(), "no key at all").unwrap();
+    assert_eq!(api.status("t2").await, 500);
+    std::fs::write(file.path(), pem(&new)).unwrap();
+    assert_eq!(api.status("t3").await, 200);
+}
+
+#[tokio::test]
+async fn a_member_that_must_have_a_value_is_demanded_of_every_answer() {
+    let server = Server::new(good_but("kind", json!(["human", "adult"])));
+    let api =
+        |accepted: &'static str| Api::with(&server, |validator| validator.expect_claim("kind", [accepted]).unwrap());
+    assert_eq!(api("adult").status("t1").await, 200);
+    assert_eq!(api("robot").status("t1").await, 401);
+    let validator = || IntrospectionValidator::new(ENDPOINT, ClientAuth::basic("api", "secret"), API).unwrap();
+    assert!(validator().expect_claim("kind", [""; 0]).is_err());
+    for result in [
+        validator().expect_claim("", ["x"]),
+        validator().scope_claim(""),
+        validator().client_id_claim(""),
+        validator().audience_claim(""),
+    ] {
+        assert!(result.is_err());
+    }
+}

@@ -173,3 +173,25 @@ async fn an_assertion_is_for_the_discovered_issuer_or_else_for_the_endpoint() {
     assert_eq!(discovering(&server, auth()).status("t1").await, 200);
     assert_eq!(audience(&server), ISSUER);
 }
+
+#[tokio::test]
+async fn metadata_may_be_elsewhere_and_still_have_to_name_the_issuer() {
+    let url = "https://internal.example/.well-known/openid-configuration";
+    for (issuer, expected) in [("acme.com", 200), ("other.com", 503)] {
+        let server = Server::new(good());
+        server.answers(move |request| {
+            Ok(ok(&match request.uri().to_string() {
+                asked if asked == url => json!({ "issuer": issuer, "introspection_endpoint": ENDPOINT }).to_string(),
+                _ => good().to_string(),
+            }))
+        });
+        let auth = ClientAuth::basic("api", "secret");
+        let tokens = IntrospectionValidator::discover_at("acme.com", url, auth, API).unwrap();
+        assert_eq!(Api::of(tokens.fetch(server.clone())).status("t1").await, expected);
+    }
+    let auth = || ClientAuth::basic("api", "secret");
+    assert!(IntrospectionValidator::discover_at("", url, auth(), API).is_err());
+    let plain = "http://internal.example/";
+    assert!(IntrospectionValidator::discover_at("acme.com", plain, auth(), API).is_err());
+    assert!(IntrospectionValidator::discover_at_over_plain_http("acme.com", plain, auth(), API).is_ok());
+}

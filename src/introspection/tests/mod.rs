@@ -34,6 +34,7 @@ use crate::{
     protector::ResourceProtectorLayer,
     rejection::Reason,
     require::Requirement,
+    secret::Secret,
 };
 
 const ENDPOINT: &str = "https://as.example/introspect";
