@@ -1,0 +1,100 @@
+//! How do I protect any HTTP service, written in whatever language? A reverse proxy that lets in only what has a good
+//! token. What it reads, sets and drops is in the README beside this file.
+//!
+//! ```text
+//! cargo run --example gateway --features config -- gateway.toml
+//! ```
+
+mod answer;
+mod forward_auth;
+mod headers;
+mod identity;
+mod inside;
+mod proxy;
+mod reply;
+mod serve;
+mod settings;
+
+use std::{convert::Infallible, env, error::Error, fs, process::ExitCode, sync::Arc};
+
+use http_body_util::BodyExt;
+use tokio::{
+    net::TcpListener,
+    signal::unix::{SignalKind, signal},
+};
+use tower::{Layer as _, ServiceExt as _, service_fn};
+
+use crate::{inside::Inside, settings::Settings};
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let filter = env::var("RUST_LOG").unwrap_or_else(|_| "resource_protector=info,gateway=info".to_owned());
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .init();
+    match run().await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("{error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run() -> Result<(), Box<dyn Error>> {
+    let mut arguments = env::args().skip(1);
+    let (Some(file), None) = (arguments.next(), arguments.next()) else {
+        return Err("usage: gateway gateway.toml".into());
+    };
+    let text = fs::read_to_string(&file).map_err(|error| format!("{file}: {error}"))?;
+    let in_file = |error| format!("{file}: {error}");
+    let settings = Settings::from_toml(&text).map_err(in_file)?;
+    let config = &settings.protector;
+    // Whatever a client calls its content type: a refusal is a status, and a proxy in front understands it.
+    let protector = config
+        .protector()
+        .map_err(|error| in_file(error.located_in(&text)))?
+        .http_refusals_only();
+    let routes = config
+        .routes(protector)
+        .map_err(|error| in_file(error.located_in(&text)))?;
+
+    let inside = Arc::new(settings.inside);
+    let behind = Arc::clone(&inside);
+    let protected = routes.layer(service_fn(move |request| {
+        let inside = Arc::clone(&behind);
+        async move { Ok::<_, Infallible>(inside.respond(request).await) }
+    }));
+    let gateway = service_fn(move |request| {
+        let (inside, protected) = (Arc::clone(&inside), protected.clone());
+        async move {
+            let request = match &*inside {
+                Inside::ForwardAuth => forward_auth::original(request),
+                Inside::Answer | Inside::Proxy(_) => Ok(request),
+            };
+            match request {
+                Ok(request) => protected
+                    .oneshot(request)
+                    .await
+                    .map(|response| response.map(BodyExt::boxed_unsync)),
+                Err(refusal) => Ok(refusal),
+            }
+        }
+    });
+
+    // Before anybody can know that we run, so that the signal is never missed.
+    let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    let stop = async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+    };
+    let listener = TcpListener::bind(settings.listen)
+        .await
+        .map_err(|error| format!("{file}: listen: {error}"))?;
+    println!("listening on http://{}", listener.local_addr()?);
+    serve::serve(listener, gateway, stop).await;
+    Ok(())
+}

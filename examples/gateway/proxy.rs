@@ -1,0 +1,167 @@
+//! Passing a request on, and the response back, as streams.
+
+use std::{error::Error, time::Duration};
+
+use bytes::Bytes;
+use http::{
+    HeaderMap, HeaderName, HeaderValue, Request, Response, Uri, Version, header,
+    request::Parts,
+    uri::{Authority, PathAndQuery, Scheme},
+};
+use http_body::{Body as _, Frame};
+use http_body_util::BodyExt as _;
+use hyper::body::Incoming;
+use hyper_util::{
+    client::legacy::{Client, connect::HttpConnector},
+    rt::{TokioExecutor, TokioTimer},
+};
+use resource_protector::CurrentToken;
+
+use crate::{
+    headers::{self, GatewayOnly},
+    identity,
+    reply::{self, Body},
+    serve::{MAX_HEAD_BYTES, Peer},
+};
+
+/// How long the upstream may take to accept a connection. To answer it has all the time it needs.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+
+const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
+
+pub(crate) struct Proxy {
+    upstream: Authority,
+    gateway_only: GatewayOnly,
+    /// As the client sees us: `https` where TLS ends in front of the gateway.
+    proto: &'static str,
+    client: Client<HttpConnector, Body>,
+}
+
+/// The client's body broke off, which is no fault of the upstream.
+#[derive(Debug, thiserror::Error)]
+#[error("the request's body cannot be read")]
+struct BrokenRequest(#[source] hyper::Error);
+
+impl Proxy {
+    pub(crate) fn new(upstream: Authority, gateway_only: GatewayOnly, behind_tls: bool) -> Self {
+        let mut connector = HttpConnector::new();
+        connector.set_connect_timeout(Some(CONNECT_TIMEOUT));
+        connector.set_nodelay(true);
+        let client = Client::builder(TokioExecutor::new())
+            .pool_timer(TokioTimer::new())
+            .http1_max_buf_size(MAX_HEAD_BYTES)
+            .build(connector);
+        Self {
+            upstream,
+            gateway_only,
+            proto: if behind_tls { "https" } else { "http" },
+            client,
+        }
+    }
+
+    pub(crate) async fn pass_on(&self, request: Request<Incoming>) -> Response<Body> {
+        let (parts, body) = request.into_parts();
+        if headers::has_unknown_transfer_coding(&parts.headers) {
+            return reply::not_implemented("No other transfer coding than `chunked` is understood");
+        }
+        let Some(mut request) = self.head(&parts) else {
+            return reply::bad_request("Host, Connection or the request target cannot be understood");
+        };
+        // The length goes on as the client gave it. Where it gave none this is how to say so: without it no body is
+        // sent with methods that usually have none.
+        if !body.is_end_stream() && !request.headers().contains_key(header::CONTENT_LENGTH) {
+            let chunked = HeaderValue::from_static("chunked");
+            request.headers_mut().insert(header::TRANSFER_ENCODING, chunked);
+        }
+        let gateway_only = self.gateway_only.clone();
+        let body =
+            body.map_frame(move |frame| map_trailers(frame, |trailers| gateway_only.remove_from_trailers(trailers)));
+        *request.body_mut() = body.map_err(|error| BrokenRequest(error).into()).boxed_unsync();
+
+        match self.client.request(request).await {
+            Ok(response) => passed_back(response),
+            Err(error) if is_broken_request(&error) => reply::bad_request("The body of the request breaks off"),
+            Err(error) => {
+                tracing::warn!(error = &error as &dyn Error, upstream = %self.upstream, "the upstream does not answer");
+                reply::bad_gateway()
+            }
+        }
+    }
+
+    /// The head as the upstream gets it. First everything is dropped that a client may not say, then the gateway says
+    /// its own, so that nothing a client sends can take it away or change it.
+    fn head(&self, parts: &Parts) -> Option<Request<Body>> {
+        let mut headers = parts.headers.clone();
+        let host = host(parts).ok()?;
+        headers::hop_from_client(&mut headers).ok()?;
+        self.gateway_only.remove_from(&mut headers);
+        headers::join_cookies(&mut headers);
+
+        if let Some(host) = host {
+            headers.insert(X_FORWARDED_HOST, host.clone());
+            headers.insert(header::HOST, host);
+        }
+        headers.insert(X_FORWARDED_PROTO, HeaderValue::from_static(self.proto));
+        if let Some(Peer(address)) = parts.extensions.get() {
+            headers.insert(X_FORWARDED_FOR, HeaderValue::try_from(address.ip().to_string()).ok()?);
+        }
+        let identity = identity::headers(parts.extensions.get::<CurrentToken>());
+        headers.extend(identity.into_iter().filter(|(_, value)| !value.is_empty()));
+
+        let mut request = Request::new(reply::body(Bytes::new()));
+        *request.method_mut() = parts.method.clone();
+        *request.uri_mut() = self.target(parts.uri.path_and_query()?.clone())?;
+        *request.version_mut() = Version::HTTP_11;
+        *request.headers_mut() = headers;
+        Some(request)
+    }
+
+    fn target(&self, path_and_query: PathAndQuery) -> Option<Uri> {
+        let mut uri = http::uri::Parts::default();
+        uri.scheme = Some(Scheme::HTTP);
+        uri.authority = Some(self.upstream.clone());
+        uri.path_and_query = Some(path_and_query);
+        Uri::from_parts(uri).ok()
+    }
+}
+
+/// For whom the request is: what its target says, or else its only `Host` (RFC 9112 §3.2). HTTP/1.0 may leave it out.
+fn host(parts: &Parts) -> Result<Option<HeaderValue>, http::Error> {
+    let mut fields = parts.headers.get_all(header::HOST).iter();
+    let host = match (parts.uri.authority(), fields.next(), fields.next()) {
+        (Some(authority), ..) => authority.clone(),
+        (None, Some(host), None) => Authority::try_from(host.as_bytes())?,
+        (None, None, _) if parts.version == Version::HTTP_10 => return Ok(None),
+        (None, ..) => Authority::try_from("")?,
+    };
+    // Neither user nor password go anywhere.
+    let host = host.as_str().rsplit_once('@').map_or(host.as_str(), |(_, host)| host);
+    Ok(Some(HeaderValue::try_from(host)?))
+}
+
+fn passed_back(response: Response<Incoming>) -> Response<Body> {
+    let mut response = response.map(|body| {
+        let body = body.map_frame(|frame| map_trailers(frame, headers::hop_from_upstream));
+        body.map_err(Into::into).boxed_unsync()
+    });
+    headers::hop_from_upstream(response.headers_mut());
+    // What the upstream speaks is no matter of the client's.
+    *response.version_mut() = Version::HTTP_11;
+    response
+}
+
+fn map_trailers(frame: Frame<Bytes>, change: impl FnOnce(&mut HeaderMap)) -> Frame<Bytes> {
+    match frame.into_trailers() {
+        Ok(mut trailers) => {
+            change(&mut trailers);
+            Frame::trailers(trailers)
+        }
+        Err(data) => data,
+    }
+}
+
+fn is_broken_request(error: &(dyn Error + 'static)) -> bool {
+    error.is::<BrokenRequest>() || error.source().is_some_and(is_broken_request)
+}

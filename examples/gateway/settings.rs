@@ -1,0 +1,104 @@
+//! `gateway.toml`: what stands above the tables, and what goes together.
+
+use std::{net::SocketAddr, sync::Arc};
+
+use http::{HeaderName, Uri, uri::Authority};
+use resource_protector::config::{self, ConfigError, IssuerConfig, ProtectorConfig, ResourceConfig, RouteConfig};
+use serde::Deserialize;
+
+use crate::{headers::GatewayOnly, inside::Inside, proxy::Proxy};
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct File {
+    listen: String,
+    #[serde(default)]
+    behind_tls: bool,
+    upstream: Option<String>,
+    #[serde(default)]
+    forward_authorization: bool,
+    #[serde(default)]
+    strip_headers: Vec<String>,
+    #[serde(default)]
+    forward_auth: bool,
+    resource: ResourceConfig,
+    #[serde(default)]
+    issuer: Vec<IssuerConfig>,
+    #[serde(default)]
+    route: Vec<RouteConfig>,
+}
+
+/// The settings, checked.
+pub(crate) struct Settings {
+    pub(crate) listen: SocketAddr,
+    pub(crate) inside: Inside,
+    pub(crate) protector: ProtectorConfig,
+}
+
+impl Settings {
+    pub(crate) fn from_toml(text: &str) -> Result<Self, ConfigError> {
+        let file: File = config::from_toml(text)?;
+        Self::check(file).map_err(|error| error.located_in(text))
+    }
+
+    fn check(file: File) -> Result<Self, ConfigError> {
+        let gateway_only = GatewayOnly {
+            forward_authorization: file.forward_authorization,
+            strip: header_names(&file.strip_headers)?,
+        };
+        let inside = match (file.upstream, file.forward_auth) {
+            (Some(_), true) => {
+                let problem = "expected no `upstream` beside it: with `forward_auth` another proxy passes requests on";
+                return Err(ConfigError::new("forward_auth", problem));
+            }
+            (Some(url), false) => Inside::Proxy(Proxy::new(authority(&url)?, gateway_only, file.behind_tls)),
+            (None, true) => Inside::ForwardAuth,
+            (None, false) => Inside::Answer,
+        };
+        Ok(Self {
+            listen: listen(&file.listen, file.behind_tls)?,
+            inside,
+            protector: ProtectorConfig::new(file.resource, file.issuer, file.route),
+        })
+    }
+}
+
+fn listen(address: &str, behind_tls: bool) -> Result<SocketAddr, ConfigError> {
+    let Ok(address) = address.parse::<SocketAddr>() else {
+        let problem = format!("expected an IP address and a port, as in \"127.0.0.1:8080\", got {address:?}");
+        return Err(ConfigError::new("listen", problem));
+    };
+    if !behind_tls && !address.ip().to_canonical().is_loopback() {
+        // A bearer token that travels in clear belongs to whoever sees it (RFC 6750 §5.3).
+        let problem = format!(
+            "expected a loopback address, got {address}; to listen there, let TLS end in front and set `behind_tls = true`"
+        );
+        return Err(ConfigError::new("listen", problem));
+    }
+    Ok(address)
+}
+
+/// Whom to connect to. What is not quoted may hold a password.
+fn authority(url: &str) -> Result<Authority, ConfigError> {
+    let expected = "expected \"http://HOST\" or \"http://HOST:PORT\", without user, path and query";
+    let bad = || ConfigError::new("upstream", expected);
+    let uri: Uri = url.parse().map_err(|_| bad())?;
+    let whole =
+        uri.scheme_str() == Some("http") && uri.path() == "/" && uri.query().is_none() && !url.contains(['#', '@']);
+    match uri.authority() {
+        Some(authority) if whole && !url.ends_with('/') && authority.port_u16() != Some(0) => Ok(authority.clone()),
+        _ => Err(bad()),
+    }
+}
+
+fn header_names(names: &[String]) -> Result<Arc<[HeaderName]>, ConfigError> {
+    let name = |(index, name): (usize, &String)| {
+        // `*` is a legal character of a name, and surely meant as something else.
+        let whole = HeaderName::try_from(name).ok().filter(|_| !name.contains('*'));
+        whole.ok_or_else(|| {
+            let problem = format!("expected the whole name of a header, got {name:?}");
+            ConfigError::new(format!("strip_headers[{index}]"), problem)
+        })
+    };
+    names.iter().enumerate().map(name).collect()
+}
