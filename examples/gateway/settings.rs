@@ -86,9 +86,13 @@ fn authority(url: &str) -> Result<Authority, ConfigError> {
     let whole =
         uri.scheme_str() == Some("http") && uri.path() == "/" && uri.query().is_none() && !url.contains(['#', '@']);
     match uri.authority() {
-        Some(authority) if whole && !url.ends_with('/') && authority.port_u16() != Some(0) => Ok(authority.clone()),
+        Some(authority) if whole && !url.ends_with('/') && has_usable_port(authority) => Ok(authority.clone()),
         _ => Err(bad()),
     }
+}
+
+fn has_usable_port(authority: &Authority) -> bool {
+    authority.as_str() == authority.host() || authority.port_u16().is_some_and(|port| port != 0)
 }
 
 fn header_names(names: &[String]) -> Result<Arc<[HeaderName]>, ConfigError> {

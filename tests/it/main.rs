@@ -17,6 +17,7 @@ mod conformance;
 mod end_to_end;
 mod examples;
 mod fetch;
+mod gateway;
 mod guards;
 mod header;
 mod issuer_names;

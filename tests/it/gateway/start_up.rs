@@ -1,0 +1,282 @@
+//! The file: what the gateway starts from, and what it says of a file that it cannot start from.
+
+use std::net::TcpListener;
+
+use resource_protector::testing::TestIssuer;
+use tokio::time::timeout;
+
+use super::{ByHand, Echo, File, Gateway, SOON, command, good, settings, status, values};
+
+const SECRET: &str = "do-not-quote-me";
+
+/// Starts it, expects it not to run, and gives back what it says of the file.
+async fn refusal(text: &str) -> String {
+    let file = File::new(text);
+    let output = command().arg(&file.0).stderr(std::process::Stdio::piped()).output();
+    let output = timeout(SOON, output)
+        .await
+        .unwrap_or_else(|_| panic!("it runs: {text}"))
+        .unwrap();
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(!output.status.success(), "{text}");
+    assert!(output.stdout.is_empty(), "{said}");
+    assert_eq!(said.lines().count(), 1, "{said}");
+    assert!(!said.contains(SECRET), "{said}");
+    let said = said
+        .strip_prefix(&format!("{}: ", file.0.display()))
+        .expect("the file's name");
+    said.trim_end().to_owned()
+}
+
+/// A file that is wrong where it says `# here`; the message must name that line and this key.
+#[track_caller]
+fn assert_named(said: &str, text: &str, key: &str) {
+    let line = text.lines().position(|line| line.contains("# here")).unwrap() + 1;
+    let expected = format!("line {line}: {key}");
+    assert!(said.starts_with(&expected), "expected {expected:?}, got {said:?}");
+}
+
+/// A file that would do, with these lines at the top, in the issuer's table, and at the end.
+fn file(top: &str, issuer: &str, end: &str) -> String {
+    format!(
+        "{top}\n[resource]\nidentifier = \"https://api.test\"\n\n[[issuer]]\nissuer = \"https://auth.test\"\n\
+         kind = \"introspection\"\nclient_id = \"api\"\nclient_secret = \"{SECRET}\"\n{issuer}\n{end}\n"
+    )
+}
+
+const LISTEN: &str = "listen = \"127.0.0.1:0\"";
+
+#[tokio::test]
+async fn it_says_where_it_listens_and_nothing_else() {
+    let issuer = TestIssuer::on_loopback().await.unwrap();
+    let gateway = Gateway::with(&issuer, "", "").await;
+    assert!(gateway.address.port() != 0 && gateway.address.ip().is_loopback());
+    assert_eq!(status(&gateway.get("/", &good(&issuer)).await), 200);
+    gateway.terminate().await;
+    let (how, printed) = gateway.ended().await;
+    assert!(how.success());
+    assert_eq!(printed, "");
+}
+
+#[tokio::test]
+async fn the_smallest_file_is_enough() {
+    let text = "listen = \"[::1]:0\"\n[resource]\nidentifier = \"https://api.test\"\n\
+                [[issuer]]\nissuer = \"https://auth.test\"\nkind = \"jwt\"\n";
+    let gateway = Gateway::start(text).await;
+    assert_eq!(gateway.address.ip().to_string(), "::1");
+    assert_eq!(status(&gateway.ask("GET", "/", &[]).await), 401);
+}
+
+#[tokio::test]
+async fn behind_tls_it_listens_anywhere_and_says_https() {
+    let issuer = TestIssuer::on_loopback().await.unwrap();
+    let upstream = Echo::start().await;
+    let top = format!("upstream = \"http://{}\"\nbehind_tls = true", upstream.address);
+    let text = settings(&issuer, &top, "").replace("127.0.0.1:0", "0.0.0.0:0");
+    let gateway = Gateway::start(&text).await;
+    assert!(gateway.address.ip().is_unspecified());
+    let answer = super::body_json(&gateway.get("/", &good(&issuer)).await);
+    assert_eq!(super::sent(&answer, "x-forwarded-proto"), ["https"]);
+}
+
+#[tokio::test]
+async fn an_unknown_key_is_named_with_its_line() {
+    for (text, key) in [
+        (
+            file(&format!("{LISTEN}\nupstraem = \"{SECRET}\" # here"), "", ""),
+            "upstraem",
+        ),
+        (
+            file(LISTEN, &format!("client_secert = \"{SECRET}\" # here"), ""),
+            "issuer[0].client_secert",
+        ),
+        (
+            file(LISTEN, "", "[[route]]\npath = \"/me\"\nscopes = \"a\" # here"),
+            "route[0].scopes",
+        ),
+        (
+            file(LISTEN, "", &format!("[tls]\nkey = \"{SECRET}\"")).replace("[tls]", "[tls] # here"),
+            "tls",
+        ),
+    ] {
+        assert_named(&refusal(&text).await, &text, key);
+    }
+}
+
+#[tokio::test]
+async fn a_value_of_another_type_is_named_with_its_line() {
+    for (top, key) in [
+        ("listen = 8080 # here".to_owned(), "listen"),
+        (format!("{LISTEN}\nbehind_tls = \"{SECRET}\" # here"), "behind_tls"),
+        (format!("{LISTEN}\nupstream = 9000 # here"), "upstream"),
+        (
+            format!("{LISTEN}\nforward_authorization = \"{SECRET}\" # here"),
+            "forward_authorization",
+        ),
+        (format!("{LISTEN}\nforward_auth = 1 # here"), "forward_auth"),
+        (
+            format!("{LISTEN}\nstrip_headers = \"{SECRET}\" # here"),
+            "strip_headers",
+        ),
+    ] {
+        let text = file(&top, "", "");
+        assert_named(&refusal(&text).await, &text, key);
+    }
+}
+
+#[tokio::test]
+async fn what_is_required_is_named() {
+    for (text, key) in [
+        (file("", "", ""), "listen"),
+        (
+            format!("{LISTEN}\n[[issuer]]\nissuer = \"https://auth.test\"\nkind = \"jwt\"\n"),
+            "resource",
+        ),
+        (
+            format!("{LISTEN}\n[resource]\nidentifier = \"https://api.test\"\n"),
+            "issuer",
+        ),
+        (
+            format!("{LISTEN}\n[resource]\n[[issuer]]\nissuer = \"https://a.test\"\nkind = \"jwt\"\n"),
+            "identifier",
+        ),
+        (file(LISTEN, "", "").replace("kind = \"introspection\"\n", ""), "kind"),
+        (file(LISTEN, "", "[[route]]\nscope = \"a\""), "path"),
+    ] {
+        let said = refusal(&text).await;
+        assert!(said.starts_with("line ") && said.contains(key), "{key}: {said}");
+    }
+}
+
+#[tokio::test]
+async fn text_that_is_not_toml_is_refused_with_its_line() {
+    let text = file(&format!("{LISTEN}\n\nclient_secret \"{SECRET}\" # here"), "", "");
+    assert_named(&refusal(&text).await, &text, "");
+}
+
+#[tokio::test]
+async fn a_listen_address_beyond_loopback_needs_behind_tls() {
+    for address in ["0.0.0.0:0", "192.0.2.1:80", "[::]:0", "[::ffff:192.0.2.1]:80"] {
+        let text = file(&format!("listen = \"{address}\" # here"), "", "");
+        let said = refusal(&text).await;
+        assert_named(&said, &text, "listen");
+        assert!(said.contains("behind_tls"), "{said}");
+    }
+    for address in ["localhost:8080", "127.0.0.1", ":8080", "http://127.0.0.1:80", ""] {
+        let text = file(&format!("listen = \"{address}\" # here"), "", "");
+        assert_named(&refusal(&text).await, &text, "listen");
+    }
+}
+
+#[tokio::test]
+async fn a_port_that_is_taken_is_a_start_up_error() {
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let text = file(&format!("listen = \"{}\"", taken.local_addr().unwrap()), "", "");
+    assert!(refusal(&text).await.starts_with("listen: "));
+}
+
+#[tokio::test]
+async fn an_upstream_is_a_host_spoken_to_by_http() {
+    for url in [
+        "https://127.0.0.1:9000".to_owned(),
+        "127.0.0.1:9000".to_owned(),
+        "http://".to_owned(),
+        "http://127.0.0.1:9000/".to_owned(),
+        "http://127.0.0.1:9000/api".to_owned(),
+        "http://127.0.0.1:9000?a=b".to_owned(),
+        "http://127.0.0.1:9000#a".to_owned(),
+        "http://127.0.0.1:99999".to_owned(),
+        "http://127.0.0.1:0".to_owned(),
+        format!("http://user:{SECRET}@127.0.0.1:9000"),
+    ] {
+        let text = file(&format!("{LISTEN}\nupstream = \"{url}\" # here"), "", "");
+        assert_named(&refusal(&text).await, &text, "upstream");
+    }
+}
+
+#[tokio::test]
+async fn forward_auth_has_no_upstream() {
+    let text = file(
+        &format!("{LISTEN}\nupstream = \"http://127.0.0.1:9000\"\nforward_auth = true # here"),
+        "",
+        "",
+    );
+    assert_named(&refusal(&text).await, &text, "forward_auth");
+}
+
+#[tokio::test]
+async fn stripped_headers_are_names() {
+    for name in ["", "two words", "X-Tenant-*", "caf\u{e9}", "a:b"] {
+        let text = file(
+            &format!("{LISTEN}\nstrip_headers = [\"X-Tenant\", \"{name}\"] # here"),
+            "",
+            "",
+        );
+        assert_named(&refusal(&text).await, &text, "strip_headers[1]");
+    }
+}
+
+#[tokio::test]
+async fn a_secret_file_that_is_missing_is_named() {
+    let text = file(LISTEN, "client_secret_file = \"/nonexistent/secret\" # here", "");
+    let text = text.replace(&format!("client_secret = \"{SECRET}\"\n"), "");
+    let said = refusal(&text).await;
+    assert_named(&said, &text, "issuer[0].client_secret_file");
+}
+
+#[tokio::test]
+async fn two_introspection_issuers_need_prefixes() {
+    let second = "[[issuer]] # here\nissuer = \"https://other.test\"\nkind = \"introspection\"\nclient_id = \"api\"\n";
+    let text = file(
+        LISTEN,
+        "opaque_prefix = \"a_\"",
+        &format!("{second}client_secret = \"{SECRET}\""),
+    );
+    let said = refusal(&text).await;
+    assert_named(&said, &text, "issuer[1].opaque_prefix");
+}
+
+#[tokio::test]
+async fn relaxed_token_types_need_expect_claims() {
+    let text = file(
+        LISTEN,
+        "",
+        "[[issuer]]\nissuer = \"https://auth.test\"\nkind = \"jwt\"\ntoken_types = [\"JWT\"] # here",
+    );
+    assert_named(&refusal(&text).await, &text, "issuer[1].token_types");
+}
+
+#[tokio::test]
+async fn without_a_file_it_says_what_it_needs() {
+    let output = command().stderr(std::process::Stdio::piped()).output().await.unwrap();
+    assert!(!output.status.success());
+    assert_eq!(
+        String::from_utf8(output.stderr).unwrap(),
+        "usage: gateway gateway.toml\n"
+    );
+
+    let missing = command()
+        .arg("/nonexistent.toml")
+        .stderr(std::process::Stdio::piped())
+        .output()
+        .await
+        .unwrap();
+    assert!(!missing.status.success());
+    assert!(
+        String::from_utf8(missing.stderr)
+            .unwrap()
+            .starts_with("/nonexistent.toml: ")
+    );
+}
+
+#[tokio::test]
+async fn it_starts_without_its_upstream_and_its_issuer() {
+    let issuer = TestIssuer::on_loopback().await.unwrap();
+    issuer.go_down();
+    let nobody = ByHand::start().await.address();
+    let gateway = Gateway::before(nobody, &issuer, "", "").await;
+    let response = gateway.get("/", &good(&issuer)).await;
+    assert_eq!(status(&response), 503, "{response}");
+    assert_eq!(values(&response, "retry-after").len(), 1);
+    issuer.come_back();
+}

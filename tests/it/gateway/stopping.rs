@@ -1,0 +1,141 @@
+//! Ends: of the gateway, of a client, of an upstream.
+
+use resource_protector::testing::TestIssuer;
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::TcpStream,
+    time::timeout,
+};
+
+use super::{ByHand, Gateway, SOON, body, body_json, read_head, read_to_end, read_until, status, values};
+
+const PUBLIC: &str = "[[route]]\npath = \"/\"\npublic = true\n";
+
+async fn set_up() -> (ByHand, Gateway) {
+    let issuer = TestIssuer::on_loopback().await.unwrap();
+    let upstream = ByHand::start().await;
+    let gateway = Gateway::before(upstream.address(), &issuer, "", PUBLIC).await;
+    (upstream, gateway)
+}
+
+async fn send(gateway: &Gateway, request: &str) -> TcpStream {
+    let mut client = gateway.connect().await;
+    client.write_all(request.as_bytes()).await.unwrap();
+    client
+}
+
+/// Whether the other side closes or resets the connection, whatever it sends before.
+async fn is_closed(stream: &mut TcpStream) -> bool {
+    let mut rest = Vec::new();
+    timeout(SOON, stream.read_to_end(&mut rest)).await.is_ok()
+}
+
+#[tokio::test]
+async fn told_to_stop_it_finishes_what_is_in_flight_and_takes_nothing_new() {
+    let (upstream, gateway) = set_up().await;
+    let mut idle = gateway.connect().await;
+    let mut client = send(&gateway, "GET /slow HTTP/1.1\r\nHost: a.test\r\n\r\n").await;
+    let mut behind = upstream.accept().await;
+    read_head(&mut behind).await;
+
+    gateway.terminate().await;
+    assert!(is_closed(&mut idle).await);
+    let refused = async {
+        while TcpStream::connect(gateway.address).await.is_ok() {
+            tokio::task::yield_now().await;
+        }
+    };
+    timeout(SOON, refused).await.expect("new connections are refused");
+
+    behind
+        .write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nlate")
+        .await
+        .unwrap();
+    let response = read_to_end(&mut client).await;
+    assert_eq!((status(&response), body(&response)), (200, "late"));
+    let (how, printed) = gateway.ended().await;
+    assert!(how.success(), "{how}");
+    assert_eq!(printed, "");
+}
+
+#[tokio::test]
+async fn when_a_client_goes_away_its_request_to_the_upstream_ends() {
+    let (upstream, gateway) = set_up().await;
+    // While it waits for the answer.
+    let client = send(&gateway, "GET / HTTP/1.1\r\nHost: a.test\r\n\r\n").await;
+    let mut behind = upstream.accept().await;
+    read_head(&mut behind).await;
+    drop(client);
+    assert!(is_closed(&mut behind).await);
+
+    // In the middle of its own body: the upstream must not take the half for the whole.
+    let head = "POST / HTTP/1.1\r\nHost: a.test\r\nTransfer-Encoding: chunked\r\n\r\n";
+    let client = send(&gateway, &format!("{head}4\r\nhalf\r\n")).await;
+    let mut behind = upstream.accept().await;
+    read_until(&mut behind, "half\r\n").await;
+    drop(client);
+    assert_eq!(read_to_end(&mut behind).await, "");
+
+    // In the middle of the answer.
+    let mut client = send(&gateway, "GET / HTTP/1.1\r\nHost: a.test\r\n\r\n").await;
+    let mut behind = upstream.accept().await;
+    read_head(&mut behind).await;
+    behind
+        .write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhalf")
+        .await
+        .unwrap();
+    read_until(&mut client, "half").await;
+    drop(client);
+    assert!(is_closed(&mut behind).await);
+}
+
+#[tokio::test]
+async fn an_upstream_that_does_not_answer_is_502() {
+    let (upstream, gateway) = set_up().await;
+    // Hangs up without a word, and says something else than HTTP.
+    for nonsense in ["", "SSH-2.0-x\r\n\r\n", "HTTP/1.1 abc\r\n\r\n"] {
+        let answering = async {
+            let mut behind = upstream.accept().await;
+            read_head(&mut behind).await;
+            behind.write_all(nonsense.as_bytes()).await.unwrap();
+        };
+        let (response, ()) = tokio::join!(gateway.ask("GET", "/", &[]), answering);
+        assert_eq!(status(&response), 502, "{response}");
+        assert_eq!(values(&response, "cache-control"), ["no-store"]);
+        assert_eq!(body_json(&response)["error"], "bad_gateway");
+    }
+    drop(upstream);
+    assert_eq!(status(&gateway.ask("GET", "/", &[]).await), 502);
+}
+
+#[tokio::test]
+async fn an_answer_that_breaks_off_does_not_look_whole() {
+    let (upstream, gateway) = set_up().await;
+    let answering = async {
+        let mut behind = upstream.accept().await;
+        read_head(&mut behind).await;
+        let head = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n";
+        behind
+            .write_all(format!("{head}4\r\nhalf\r\n").as_bytes())
+            .await
+            .unwrap();
+    };
+    let (response, ()) = tokio::join!(gateway.ask("GET", "/", &[]), answering);
+    assert!(
+        response.contains("half") && !response.ends_with("0\r\n\r\n"),
+        "{response}"
+    );
+}
+
+#[tokio::test]
+async fn a_request_that_breaks_off_is_no_fault_of_the_upstream() {
+    let (upstream, gateway) = set_up().await;
+    let head = "POST / HTTP/1.1\r\nHost: a.test\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n";
+    let reading = async {
+        let mut behind = upstream.accept().await;
+        read_to_end(&mut behind).await
+    };
+    let (response, sent) = tokio::join!(gateway.exchange(format!("{head}4\r\nhalf\r\nnonsense\r\n")), reading);
+    assert_eq!(status(&response), 400, "{response}");
+    assert!(!sent.ends_with("0\r\n\r\n"), "{sent}");
+}
