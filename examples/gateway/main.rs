@@ -7,6 +7,7 @@
 
 mod answer;
 mod forward_auth;
+mod head;
 mod headers;
 mod identity;
 mod inside;

@@ -4,7 +4,7 @@ use std::{error::Error, time::Duration};
 
 use bytes::Bytes;
 use http::{
-    HeaderMap, HeaderName, HeaderValue, Request, Response, Uri, Version, header,
+    HeaderMap, HeaderValue, Request, Response, Uri, Version, header,
     request::Parts,
     uri::{Authority, PathAndQuery, Scheme},
 };
@@ -15,21 +15,16 @@ use hyper_util::{
     client::legacy::{Client, connect::HttpConnector},
     rt::{TokioExecutor, TokioTimer},
 };
-use resource_protector::CurrentToken;
 
 use crate::{
+    head,
     headers::{self, GatewayOnly},
-    identity,
     reply::{self, Body},
-    serve::{MAX_HEAD_BYTES, Peer},
+    serve::MAX_HEAD_BYTES,
 };
 
 /// How long the upstream may take to accept a connection. To answer it has all the time it needs.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-
-const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
-const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
-const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 
 pub(crate) struct Proxy {
     upstream: Authority,
@@ -90,31 +85,12 @@ impl Proxy {
         }
     }
 
-    /// The head as the upstream gets it. First everything is dropped that a client may not say, then the gateway says
-    /// its own, so that nothing a client sends can take it away or change it.
     fn head(&self, parts: &Parts) -> Option<Request<Body>> {
-        let mut headers = parts.headers.clone();
-        let host = host(parts).ok()?;
-        headers::hop_from_client(&mut headers).ok()?;
-        self.gateway_only.remove_from(&mut headers);
-        headers::join_cookies(&mut headers);
-
-        if let Some(host) = host {
-            headers.insert(X_FORWARDED_HOST, host.clone());
-            headers.insert(header::HOST, host);
-        }
-        headers.insert(X_FORWARDED_PROTO, HeaderValue::from_static(self.proto));
-        if let Some(Peer(address)) = parts.extensions.get() {
-            headers.insert(X_FORWARDED_FOR, HeaderValue::try_from(address.ip().to_string()).ok()?);
-        }
-        let identity = identity::headers(parts.extensions.get::<CurrentToken>());
-        headers.extend(identity.into_iter().filter(|(_, value)| !value.is_empty()));
-
         let mut request = Request::new(reply::body(Bytes::new()));
         *request.method_mut() = parts.method.clone();
         *request.uri_mut() = self.target(parts.uri.path_and_query()?.clone())?;
         *request.version_mut() = Version::HTTP_11;
-        *request.headers_mut() = headers;
+        *request.headers_mut() = head::for_upstream(parts, &self.gateway_only, self.proto)?;
         Some(request)
     }
 
@@ -125,20 +101,6 @@ impl Proxy {
         uri.path_and_query = Some(path_and_query);
         Uri::from_parts(uri).ok()
     }
-}
-
-/// For whom the request is: what its target says, or else its only `Host` (RFC 9112 §3.2). HTTP/1.0 may leave it out.
-fn host(parts: &Parts) -> Result<Option<HeaderValue>, http::Error> {
-    let mut fields = parts.headers.get_all(header::HOST).iter();
-    let host = match (parts.uri.authority(), fields.next(), fields.next()) {
-        (Some(authority), ..) => authority.clone(),
-        (None, Some(host), None) => Authority::try_from(host.as_bytes())?,
-        (None, None, _) if parts.version == Version::HTTP_10 => return Ok(None),
-        (None, ..) => Authority::try_from("")?,
-    };
-    // Neither user nor password go anywhere.
-    let host = host.as_str().rsplit_once('@').map_or(host.as_str(), |(_, host)| host);
-    Ok(Some(HeaderValue::try_from(host)?))
 }
 
 fn passed_back(response: Response<Incoming>) -> Response<Body> {

@@ -25,7 +25,7 @@ const MAX_CONNECTIONS: usize = 4096;
 /// The head of a request, and what of a body is held in memory at once.
 pub(crate) const MAX_HEAD_BYTES: usize = 64 * 1024;
 /// How long a client may take for the head of a request, and be silent between two.
-const HEAD_TIMEOUT: Duration = Duration::from_secs(15);
+const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long requests in flight may still take once we are told to stop: a little less than the 30 s after which
 /// Kubernetes kills.
 const GRACE: Duration = Duration::from_secs(25);

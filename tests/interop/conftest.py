@@ -1,16 +1,20 @@
-"""Starts the authorization server and the quickstart, and stops what it started.
+"""Starts the authorization server and what stands in front of the API, and stops
+what it started.
 
-`$QUICKSTART` is the path of the quickstart binary; `tests/run interop` builds it
-and sets the variable.
+`$QUICKSTART`, `$GATEWAY` and `$NGINX` are the paths of the two examples and of
+nginx; `tests/run interop` builds or finds them and sets the variables.
 """
 
+import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
 import time
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -59,6 +63,37 @@ class Server:
 
     def post(self, path, **options):
         return http.post(self.url + path, timeout=10, **options)
+
+
+class Quickstart(Server):
+    def described(self, response):
+        """The token, as the API behind the protector saw it."""
+        return response.json()
+
+
+class Gateway(Server):
+    def described(self, response):
+        token = response.json()["token"]
+        del token["expires_at"], token["claims"]
+        return token
+
+
+class Nginx(Server):
+    """It says nothing when it is ready, so it is asked."""
+
+    def __init__(self, port, process, output):
+        self.port = port
+        super().__init__(process, output)
+
+    def _wait_until_ready(self):
+        deadline = time.monotonic() + STARTUP_SECONDS
+        while time.monotonic() < deadline and self.process.poll() is None:
+            try:
+                socket.create_connection(("127.0.0.1", self.port), timeout=1).close()
+                return f"http://127.0.0.1:{self.port}"
+            except ConnectionRefusedError:
+                time.sleep(0.02)
+        raise RuntimeError(f"nginx is not ready:\n{self.output()}")
 
 
 class Issuer(Server):
@@ -148,14 +183,88 @@ def quickstart_process(issuer, **environment):
         "CLIENT_SECRET": CLIENTS["api"].secret,
         "LISTEN": "127.0.0.1:0",
     }
-    return running(Server, [quickstart_binary()], **settings | environment)
+    return running(Quickstart, [binary("QUICKSTART")], **settings | environment)
 
 
-def quickstart_binary():
-    path = os.environ.get("QUICKSTART")
+def gateway_file(issuer, top="", client_secret=CLIENTS["api"].secret, remember_seconds=60):
+    """Both kinds of tokens of one issuer, and the routes of the quickstart."""
+    quoted = lambda text: json.dumps(text, ensure_ascii=False)  # a TOML string, too
+    return f"""
+listen = "127.0.0.1:0"
+{top}
+
+[resource]
+identifier = {quoted(DEFAULT_AUDIENCE)}
+realm = "gateway"
+
+[[issuer]]
+issuer = {quoted(issuer.url)}
+kind = "jwt"
+
+[[issuer]]
+issuer = {quoted(issuer.url)}
+kind = "introspection"
+client_id = "api"
+client_secret = {quoted(client_secret)}
+cache_seconds = {remember_seconds}
+
+[[route]]
+path = "/"
+public = true
+
+[[route]]
+path = "/me"
+scope = "profile"
+
+[[route]]
+path = "/admin"
+scope = "admin"
+"""
+
+
+@contextmanager
+def gateway_process(issuer, top="", **environment):
+    """Takes the settings of the quickstart, so that the same tests run against both.
+    The cooldown of key fetches is not among the gateway's: new keys come at once."""
+    environment.pop("JWKS_COOLDOWN_SECONDS", None)
+    text = gateway_file(
+        issuer,
+        top,
+        environment.pop("CLIENT_SECRET", CLIENTS["api"].secret),
+        environment.pop("REMEMBER_SECONDS", "60"),
+    )
+    with tempfile.NamedTemporaryFile("w", suffix=".toml", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        with running(Gateway, [binary("GATEWAY"), file.name], **environment) as server:
+            yield server
+
+
+@contextmanager
+def nginx_process(server_block, port):
+    """nginx with this `server` block, in a folder of its own."""
+    with tempfile.TemporaryDirectory() as prefix:
+        kinds = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
+        temporary = "".join(f"{kind}_temp_path {prefix}/{kind};\n" for kind in kinds)
+        conf = Path(prefix, "nginx.conf")
+        conf.write_text(
+            f"daemon off;\nmaster_process off;\npid {prefix}/nginx.pid;\nevents {{}}\n"
+            f"http {{\naccess_log off;\n{temporary}{server_block}\n}}\n"
+        )
+        # `-e`: until it has read the file it would log where it was compiled to.
+        command = [binary("NGINX"), "-p", prefix, "-c", str(conf), "-e", "stderr"]
+        with running(partial(Nginx, port), command) as server:
+            yield server
+
+
+def binary(variable):
+    path = os.environ.get(variable)
     if not path or not os.access(path, os.X_OK):
-        pytest.exit(f"QUICKSTART must be the path of the quickstart binary, not {path!r}", 2)
+        pytest.exit(f"{variable} must be the path of a program, not {path!r}", 2)
     return path
+
+
+IN_FRONT = {"quickstart": quickstart_process, "gateway": gateway_process}
 
 
 @pytest.fixture(scope="session")
@@ -165,10 +274,10 @@ def issuer():
         yield server
 
 
-@pytest.fixture(scope="session")
-def api(issuer):
-    """The quickstart with nothing but its required settings."""
-    with quickstart_process(issuer) as server:
+@pytest.fixture(scope="session", params=IN_FRONT)
+def api(request, issuer):
+    """What is in front of the API, with nothing but its required settings."""
+    with IN_FRONT[request.param](issuer) as server:
         yield server
 
 
@@ -178,9 +287,8 @@ def start_issuer():
         yield lambda *arguments: started.enter_context(issuer_process(*arguments))
 
 
-@pytest.fixture
-def start_api():
+@pytest.fixture(params=IN_FRONT)
+def start_api(request):
+    process = IN_FRONT[request.param]
     with ExitStack() as started:
-        yield lambda issuer, **environment: started.enter_context(
-            quickstart_process(issuer, **environment)
-        )
+        yield lambda issuer, **environment: started.enter_context(process(issuer, **environment))

@@ -1,4 +1,5 @@
-"""The quickstart against a real authorization server, request by request."""
+"""The quickstart and the gateway in front of an API, against a real authorization
+server, request by request."""
 
 import http.client
 import time
@@ -72,14 +73,14 @@ def test_a_users_token_is_accepted_and_described(issuer, api, client):
     token = issuer.user_tokens(client, scope="profile email")["access_token"]
     response = api.get("/me", token)
     assert response.status_code == 200, response.text
-    me = response.json()
+    me = api.described(response)
     assert sorted(me.pop("scopes")) == ["email", "profile"]
     assert me == {"subject": "alice", "client_id": client, "issuer": issuer.url}
 
 
 @both_kinds
 def test_a_clients_own_token_is_accepted_and_the_client_is_its_subject(issuer, api, client):
-    me = api.get("/me", issuer.token(client)).json()
+    me = api.described(api.get("/me", issuer.token(client)))
     assert (me["subject"], me["client_id"]) == (client, client)
 
 

@@ -139,3 +139,47 @@ async fn a_request_that_breaks_off_is_no_fault_of_the_upstream() {
     assert_eq!(status(&response), 400, "{response}");
     assert!(!sent.ends_with("0\r\n\r\n"), "{sent}");
 }
+
+// The two tests below wait for as long as the gateway says that it does: its time is that of a real process.
+#[tokio::test]
+async fn whoever_does_not_ask_is_hung_up_on() {
+    let (upstream, gateway) = set_up().await;
+    let mut waiting = Vec::new();
+    // Nothing, the beginning of HTTP/1.1, the beginning of HTTP/2, and nothing more after a whole request.
+    for beginning in ["", "GET / HTTP/1.1\r\nHost: a", "PRI * HTTP/2.0\r\n"] {
+        waiting.push(send(&gateway, beginning).await);
+    }
+    let mut client = send(&gateway, "GET / HTTP/1.1\r\nHost: a.test\r\n\r\n").await;
+    let mut behind = upstream.accept().await;
+    read_head(&mut behind).await;
+    behind
+        .write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi")
+        .await
+        .unwrap();
+    read_until(&mut client, "hi").await;
+    waiting.push(client);
+    // The control: who has asked may wait.
+    let mut patient = send(&gateway, "GET / HTTP/1.1\r\nHost: a.test\r\nConnection: close\r\n\r\n").await;
+    for mut stream in waiting {
+        assert!(is_closed(&mut stream).await);
+    }
+    let mut held = tokio::select! {
+        stream = upstream.accept() => stream,
+        head = read_head(&mut behind) => { assert!(head.starts_with("GET / ")); behind }
+    };
+    held.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nlate")
+        .await
+        .unwrap();
+    assert!(read_to_end(&mut patient).await.ends_with("late"));
+}
+
+#[tokio::test]
+async fn requests_in_flight_have_a_grace_time_and_no_more() {
+    let (upstream, gateway) = set_up().await;
+    let mut client = send(&gateway, "GET /never HTTP/1.1\r\nHost: a.test\r\n\r\n").await;
+    let mut behind = upstream.accept().await;
+    read_head(&mut behind).await;
+    gateway.terminate().await;
+    assert!(is_closed(&mut client).await);
+    assert!(gateway.ended().await.0.success());
+}
