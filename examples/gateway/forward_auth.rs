@@ -23,24 +23,22 @@ const PAIRS: [[HeaderName; 2]; 2] = [
 /// The request that the proxy holds. Its method and path take the place of the auth request's own, which say nothing.
 ///
 /// Proxies hand on what clients send. One that sets one pair does not know the other, so a request with any of both may
-/// be a client's attempt to be judged for something else than it asks for.
-pub(crate) fn original<B>(mut request: Request<B>) -> Result<Request<B>, Response<Body>> {
+/// be a client's attempt to be judged for something else than it asks for. The error is what to tell it.
+pub(crate) fn original<B>(mut request: Request<B>) -> Result<Request<B>, &'static str> {
     let headers = request.headers();
     let mut pairs = PAIRS
         .into_iter()
         .filter(|pair| pair.iter().any(|name| headers.contains_key(name)));
     let (Some([method, uri]), None) = (pairs.next(), pairs.next()) else {
-        return Err(reply::bad_request(
+        return Err(
             "Exactly one of X-Original-Method with X-Original-URI, and X-Forwarded-Method with X-Forwarded-Uri, is expected",
-        ));
+        );
     };
     let (Some(method), Some(path)) = (
         only(headers, &method).and_then(as_method),
         only(headers, &uri).and_then(as_path),
     ) else {
-        return Err(reply::bad_request(
-            "The original method or URI is missing, repeated or malformed",
-        ));
+        return Err("The original method or URI is missing, repeated or malformed");
     };
     *request.method_mut() = method;
     *request.uri_mut() = path;

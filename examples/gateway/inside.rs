@@ -13,7 +13,7 @@ pub(crate) enum Inside {
     /// There is nobody behind us: it is described.
     Answer,
     /// It goes on to the upstream.
-    Proxy(Proxy),
+    Proxy(Box<Proxy>),
     /// It is with another proxy, which only wants to know whether it may go on.
     ForwardAuth,
 }

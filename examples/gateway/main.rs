@@ -79,7 +79,7 @@ async fn run() -> Result<(), Box<dyn Error>> {
                     .oneshot(request)
                     .await
                     .map(|response| response.map(BodyExt::boxed_unsync)),
-                Err(refusal) => Ok(refusal),
+                Err(sentence) => Ok(reply::bad_request(sentence)),
             }
         }
     });

@@ -51,7 +51,7 @@ impl Settings {
                 let problem = "expected no `upstream` beside it: with `forward_auth` another proxy passes requests on";
                 return Err(ConfigError::new("forward_auth", problem));
             }
-            (Some(url), false) => Inside::Proxy(Proxy::new(authority(&url)?, gateway_only, file.behind_tls)),
+            (Some(url), false) => Inside::Proxy(Box::new(Proxy::new(authority(&url)?, gateway_only, file.behind_tls))),
             (None, true) => Inside::ForwardAuth,
             (None, false) => Inside::Answer,
         };
