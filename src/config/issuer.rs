@@ -262,6 +262,8 @@ fn by_option(error: SetupError) -> ConfigError {
     let key = match error.option() {
         "endpoint" => "introspection_endpoint",
         "accept_types" => "token_types",
+        // Of a client's authentication, everything else was looked at before.
+        "client_auth" => "client_id",
         "leeway" => "leeway_seconds",
         "expect_claim" => "expect_claims",
         "client_id_claim" => "claims.client_id",

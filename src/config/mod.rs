@@ -6,6 +6,8 @@ mod error;
 mod issuer;
 mod route;
 mod said;
+#[cfg(test)]
+mod tests;
 
 use std::{
     collections::{HashMap, HashSet},
