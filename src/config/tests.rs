@@ -699,3 +699,30 @@ fn debug_shows_no_secret_and_other_formats_quote_none() {
         assert!(!error.contains("54321") && !error.contains("`true`"), "{error}");
     }
 }
+
+#[test]
+fn no_slip_of_the_pen_makes_an_error_quote_a_secret() {
+    let text = with_client("expect_claims = { use = \"s3cret\" }\ncache_seconds = 5");
+    let mut slips: Vec<String> = Vec::new();
+    for (at, character) in text.char_indices() {
+        let (before, after) = text.split_at(at);
+        let (_, rest) = after.split_at(character.len_utf8());
+        slips.push(format!("{before}{rest}"));
+        for inserted in [
+            "\n", "\"", "'", "=", "[", "]", "{", "}", ".", ",", "#", "\\", "\"\"\"", "\0", "\u{e9}", " ",
+        ] {
+            slips.push(format!("{before}{inserted}{after}"));
+            slips.push(format!("{before}{inserted}{rest}"));
+        }
+    }
+    let mut errors = 0;
+    for slip in slips {
+        // A slip within the secret makes it another one.
+        let Err(error) = start(&slip) else { continue };
+        errors += 1;
+        let message = format!("{error} {error:?}");
+        assert!(!message.contains("s3cret"), "{message}\n{slip}");
+        assert!(error.line().is_some(), "{message}\n{slip}");
+    }
+    assert!(errors > 1000, "{errors}");
+}
