@@ -150,7 +150,7 @@ async fn other_types_are_accepted_together_with_the_claim_that_marks_access_toke
 
     let relaxed = jwt(&issuer, "token_types = [\"JWT\"]\nexpect_claims = { use = \"access\" }");
     assert_eq!(status(&relaxed, &token("JWT").mint()).await, 200);
-    assert_eq!(status(&relaxed, &token("at+jwt").mint()).await, 200);
+    assert_eq!(status(&relaxed, &token("at+jwt").mint()).await, 401);
     assert_eq!(status(&relaxed, &token("x").mint()).await, 401);
     assert_eq!(status(&relaxed, &token("JWT").without("use").mint()).await, 401);
     assert_eq!(status(&relaxed, &token("JWT").claim("nonce", "n").mint()).await, 401);
@@ -159,6 +159,13 @@ async fn other_types_are_accepted_together_with_the_claim_that_marks_access_toke
         status(&relaxed, &issuer.id_token(API).claim("client_id", "app").mint()).await,
         401
     );
+
+    let both = jwt(
+        &issuer,
+        "token_types = [\"application/at+jwt\", \"JWT\"]\nexpect_claims = { use = \"access\" }",
+    );
+    assert_eq!(status(&both, &token("JWT").mint()).await, 200);
+    assert_eq!(status(&both, &token("at+jwt").mint()).await, 200);
 
     let without = jwt(&issuer, "token_types = [\"\"]\nexpect_claims = { use = \"access\" }");
     assert_eq!(status(&without, &token("JWT").without_header("typ").mint()).await, 200);
