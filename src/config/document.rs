@@ -143,18 +143,22 @@ impl<'t> Document<'t> {
 
     /// The `[table]` or `[[table]]` under which this place is.
     fn header_before(&self, at: usize) -> String {
-        let starts = self.text.char_indices().map(|(start, _)| start);
-        let headers = starts.take_while(|start| *start <= at).filter(|start| {
-            let line = self.text.get(..*start).unwrap_or_default();
-            line.is_empty() || line.ends_with('\n')
-        });
-        let table = |start: usize| {
-            let line = self.text.get(start..).unwrap_or_default();
-            let indent = line.len() - line.trim_start_matches([' ', '\t']).len();
-            let found = self.find(start + indent)?;
-            (line.trim_start().starts_with('[') && found.value.is_table()).then_some(found.path)
-        };
-        headers.filter_map(table).last().unwrap_or_default()
+        let mut header = String::new();
+        let mut start = 0;
+        for line in self.text.split_inclusive('\n') {
+            if start > at {
+                break;
+            }
+            let indent = line.len() - line.trim_start().len();
+            if line.trim_start().starts_with('[')
+                && let Some(found) = self.find(start + indent)
+                && found.value.is_table()
+            {
+                header = found.path;
+            }
+            start += line.len();
+        }
+        header
     }
 
     fn in_table<'d>(

@@ -14,7 +14,7 @@
 //! audience = ["https://api.example.com"] # optional
 //! jwks_uri = "https://auth.example.com/jwks"            # optional, else discovered
 //! algorithms = ["RS256", "ES256"]        # optional, else all with public keys
-//! token_types = ["at+jwt", "JWT"]        # optional; accepted `typ` beside at+jwt; "" accepts a missing one
+//! token_types = ["at+jwt", "JWT"]        # optional; accepted `typ` values; "" accepts a missing one
 //! expect_claims = { token_use = "access", tier = ["gold", "silver"] } # optional; each must be one of these strings
 //! optional_claims = ["jti", "client_id"] # optional; of sub, client_id, iat, jti those that may be missing
 //! claims = { client_id = "azp", scope = "scp", audience = "client_id" } # optional; where they stand instead
@@ -72,9 +72,9 @@
 //! | `"jwt"` | `jwks_uri`, `algorithms`, `token_types`, `optional_claims` |
 //! | `"introspection"` | `introspection_endpoint`, `client_id`, `client_secret`, `client_secret_file`, `client_secret_env`, `client_auth`, `private_key_file`, `opaque_prefix`, `cache_seconds` |
 //!
-//! `token_types` other than `at+jwt` need `expect_claims`, with a claim that only access tokens have: most issuers sign ID
-//! tokens with the same keys under the same type. Tokens with the type `at+jwt` are accepted whether it is listed or not;
-//! `expect_claims` holds for all tokens. A claim that is a list must contain one of the values.
+//! `token_types` are exactly the types that are accepted; `at+jwt` alone unless set. Any other needs `expect_claims`, with a
+//! claim that only access tokens have: most issuers sign ID tokens with the same keys under the same type. `expect_claims`
+//! holds for all tokens of the entry; a claim that is a list must contain one of the values.
 //!
 //! `audience` under `claims` names a claim that is compared with the expected audience in tokens without `aud`: a token of
 //! a listed client passes, whichever API it was issued for.
@@ -98,8 +98,8 @@
 //! A `path` is written decoded, as it reads: `/café au lait`. It covers itself and what is below it, in whole segments:
 //! `/me` is for `/me`, `/me/` and `/me/photo`, not for `/meow`. One slash at its end means nothing. Of the routes with the
 //! longest matching path the one that lists the method decides. If none does, the answer is 405 with `Allow`. HEAD counts
-//! as GET. Routes of one path must not overlap, and one without `methods` is for all methods. A path that no route names needs a valid token
-//! and no scope.
+//! as GET. Routes of one path must not overlap, and one without `methods` is for all of them. A path that no route names
+//! needs a valid token and no scope.
 //!
 //! `optional = true` lets absent credentials pass whatever the route demands, as
 //! [`Anonymous`](crate::Anonymous), and judges a token that is there.
@@ -110,7 +110,7 @@
 //! - a dot segment, or an empty segment that is not the last;
 //! - a `\` or `;`, plain or percent-encoded;
 //! - a percent-encoded `/`, `.`, `%` or NUL;
-//! - percent-encoding that is invalid or not UTF-8; a character that must be percent-encoded and is not;
+//! - percent-encoding that is invalid or not UTF-8, or a character beyond ASCII that is not percent-encoded;
 //! - no slash at its beginning, such as the `*` of `OPTIONS *`.
 //!
 //! All else is decoded once and compared with case.

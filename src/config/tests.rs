@@ -726,3 +726,35 @@ fn no_slip_of_the_pen_makes_an_error_quote_a_secret() {
     }
     assert!(errors > 1000, "{errors}");
 }
+
+#[test]
+fn the_tables_can_stand_in_a_bigger_configuration() {
+    #[derive(Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Gateway {
+        listen: String,
+        resource: ResourceConfig,
+        issuer: Vec<IssuerConfig>,
+        #[serde(default)]
+        route: Vec<RouteConfig>,
+    }
+    let text = format!("listen = \"127.0.0.1:0\"\n{}", jwt("[[route]]\npath = \"me\""));
+    let gateway: Gateway = from_toml(&text).unwrap();
+    assert_eq!(gateway.listen, "127.0.0.1:0");
+    let config = ProtectorConfig::new(gateway.resource, gateway.issuer, gateway.route);
+    let error = config
+        .routes(config.protector().unwrap())
+        .unwrap_err()
+        .located_in(&text);
+    assert_eq!((error.key(), error.line()), ("route[0].path", Some(8)));
+
+    for (wrong, line, key) in [
+        (text.replace("listen =", "lisen ="), 1, "lisen"),
+        (text.replace("path", "pfad"), 8, "route[0].pfad"),
+        (text.replace("listen = \"127.0.0.1:0\"", ""), 1, "listen"),
+        (text.replace("\"127.0.0.1:0\"", "8080"), 1, "listen"),
+    ] {
+        let error = from_toml::<Gateway>(&wrong).err().unwrap();
+        assert_eq!((error.key(), error.line()), (key, Some(line)), "{error}");
+    }
+}
