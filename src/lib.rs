@@ -93,7 +93,7 @@
 #![cfg_attr(docsrs, feature(doc_cfg))]
 // With all features nothing is dead. With some, the parts they share have corners that only the others use.
 #![cfg_attr(
-    not(all(feature = "jwt", feature = "introspection")),
+    not(all(feature = "jwt", feature = "introspection", feature = "config")),
     allow(dead_code, unused_imports)
 )]
 

@@ -363,7 +363,6 @@ impl JwtValidator {
     }
 
     /// Accepts only the types that were given, and `at+jwt` no more.
-    #[cfg(feature = "config")]
     pub(crate) fn without_at_jwt(mut self) -> Self {
         self.rules.at_jwt = false;
         self

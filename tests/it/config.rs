@@ -485,3 +485,22 @@ async fn jwts_go_by_issuer_and_other_tokens_by_prefix() {
     assert_eq!(status(&protector, &b.access_token(API).mint()).await, 200);
     assert_eq!(asked(), (2, 1, 1));
 }
+
+#[tokio::test]
+async fn what_is_remembered_of_a_token_is_judged_by_the_route_of_each_request() {
+    let issuer = issuer();
+    let client = "client_id = \"api\"\nclient_secret = \"secret\"";
+    let text = toml(issuer.url(), "introspection", client)
+        + "[[route]]\npath = \"/profile\"\nscope = \"profile\"\n[[route]]\npath = \"/email\"\nscope = \"email\"\n";
+    let config = ProtectorConfig::from_toml(&text).unwrap();
+    let protector = config.protector_with(issuer.clone()).unwrap();
+    let routes = config.routes(protector).unwrap();
+    let bearer = format!("Bearer {}", issuer.opaque_token(API).scope("profile").mint());
+    for (path, status) in [("/profile", 200), ("/email", 403), ("/", 200)] {
+        let mut request = request(&[&bearer]);
+        *request.uri_mut() = path.parse().unwrap();
+        let reply = ask(routes.layer(tower::service_fn(hello)), request).await;
+        assert_eq!(reply.status(), status, "{path}");
+    }
+    assert_eq!(issuer.requests("/introspect"), 1);
+}
