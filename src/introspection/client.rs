@@ -5,12 +5,10 @@ use std::{sync::Arc, time::Duration};
 use bytes::Bytes;
 use http::{HeaderMap, Request, Response, StatusCode, header};
 
-use super::{
-    client_auth::{ClientAuth, form_encoded},
-    place::Place,
-};
+use super::client_auth::{ClientAuth, form_encoded};
 use crate::{
     clock::Moment,
+    discovery::Place,
     endpoint::Endpoint,
     fetch::{Network, is_json},
     rejection::{Reason, Rejection, RejectionKind},

@@ -1,12 +1,11 @@
 //! Asking the authorization server what a token is worth (RFC 7662).
 //!
 //! One request: what is remembered about the token answers at once ([`remembered`]). Otherwise one call goes out,
-//! however many requests wait for the same token: it finds the endpoint ([`place`]), asks there ([`client`]) as this
+//! however many requests wait for the same token: it finds the endpoint ([`Place`]), asks there ([`client`]) as this
 //! service ([`client_auth`]), and what comes back is judged ([`response`]) and remembered.
 
 mod client;
 mod client_auth;
-mod place;
 mod remembered;
 mod response;
 mod tally;
@@ -21,7 +20,6 @@ use tokio::sync::Semaphore;
 pub use self::client_auth::ClientAuth;
 use self::{
     client::Client,
-    place::Place,
     remembered::{Epoch, Lifetimes, Remembered},
     response::Rules,
     tally::Tally,
@@ -30,7 +28,7 @@ use crate::{
     audience::Audience,
     claims::{ClaimNames, ExpectedClaim, checked_foreign_claim, checked_name},
     clock::Moment,
-    discovery::Issuer,
+    discovery::{Issuer, Place, Wanted},
     endpoint::Http,
     error::{SetupError, within, within_leeway, within_timeout},
     fetch::{Fetch, Network},
@@ -178,7 +176,10 @@ impl IntrospectionValidator {
         audience: impl Into<Audience>,
     ) -> Result<Self, SetupError> {
         let issuer = issuer.into();
-        let place = Place::of(Issuer::at(&issuer, metadata_url.as_ref(), Http::OnLoopback)?);
+        let place = Place::of(
+            Issuer::at(&issuer, metadata_url.as_ref(), Http::OnLoopback)?,
+            Wanted::IntrospectionEndpoint,
+        );
         Self::at(place, None, client_auth, audience.into())?.issuer(issuer)
     }
 
@@ -195,17 +196,20 @@ impl IntrospectionValidator {
         audience: impl Into<Audience>,
     ) -> Result<Self, SetupError> {
         let issuer = issuer.into();
-        let place = Place::of(Issuer::at(&issuer, metadata_url.as_ref(), Http::Everywhere)?);
+        let place = Place::of(
+            Issuer::at(&issuer, metadata_url.as_ref(), Http::Everywhere)?,
+            Wanted::IntrospectionEndpoint,
+        );
         Self::at(place, None, client_auth, audience.into())?.issuer(issuer)
     }
 
     fn asked_at(endpoint: &str, auth: ClientAuth, audience: Audience, http: Http) -> Result<Self, SetupError> {
-        Self::at(Place::endpoint(endpoint, http)?, None, auth, audience)
+        Self::at(Place::endpoint("endpoint", endpoint, http)?, None, auth, audience)
     }
 
     fn discovered(issuer: &str, auth: ClientAuth, audience: Audience, http: Http) -> Result<Self, SetupError> {
         Self::at(
-            Place::of(Issuer::new(issuer, http)?),
+            Place::of(Issuer::new(issuer, http)?, Wanted::IntrospectionEndpoint),
             Some(issuer.to_owned()),
             auth,
             audience,

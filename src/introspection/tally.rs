@@ -2,8 +2,11 @@
 
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
-use super::{Answer, place::Place};
-use crate::rejection::{Reason, RejectionKind};
+use super::Answer;
+use crate::{
+    discovery::Place,
+    rejection::{Reason, RejectionKind},
+};
 
 /// After how many answers, all of them inactive, something is probably set up wrongly.
 const SUSPICIOUS: u32 = 10;

@@ -26,8 +26,8 @@ use super::{
 };
 use crate::{
     clock::Moment,
-    discovery::Issuer,
-    endpoint::{Endpoint, Http},
+    discovery::Place,
+    endpoint::Endpoint,
     fetch::{FetchError, Network, expect_ok},
     rejection::{Reason, Rejection},
     validate::Flights,
@@ -43,16 +43,13 @@ pub(crate) const LIFETIMES: std::ops::RangeInclusive<Duration> =
 /// How soon a first fetch is tried again; there is nothing to fall back to.
 const FIRST_RETRY: Duration = Duration::from_secs(1);
 
-/// How long discovered metadata are believed while their JWK set can be fetched.
-const METADATA_LIFETIME: Duration = Duration::from_secs(3600);
-
 /// The target of events about keys.
 const KEYS: &str = "resource_protector::keys";
 
 /// How a remote set is kept.
 #[derive(Clone, Debug)]
 pub(crate) struct Settings {
-    pub(crate) source: Source,
+    pub(crate) source: Place,
     pub(crate) network: Network,
     /// How long a set is believed whose server does not say.
     pub(crate) lifetime: Duration,
@@ -63,15 +60,8 @@ pub(crate) struct Settings {
     pub(crate) deadline: Duration,
 }
 
-/// Where a set is found.
-#[derive(Clone, Debug)]
-pub(crate) enum Source {
-    Discovered(Issuer),
-    Given(Endpoint),
-}
-
 impl Settings {
-    pub(crate) fn new(source: Source, network: Network) -> Self {
+    pub(crate) fn new(source: Place, network: Network) -> Self {
         Self {
             source,
             network,
@@ -97,8 +87,6 @@ struct Remote {
 #[derive(Debug, Default)]
 struct Known {
     set: Option<Fetched>,
-    /// Where the set was found, and when.
-    discovered: Option<(Endpoint, Instant)>,
     /// When a fetch was last begun, and whether it goes on still.
     attempted: Option<Instant>,
     pending: bool,
@@ -253,15 +241,17 @@ impl Remote {
         let mut known = self.lock();
         known.failed = outcome.is_err();
         if let Err(problem) = outcome {
-            // The set may have moved: look for it anew.
-            known.discovered = None;
+            // The set may have moved.
+            self.settings.source.doubt();
             let last_good_set_kept = known.set.is_some();
             tracing::warn!(target: KEYS, %problem, last_good_set_kept, "the JWK set could not be fetched");
         }
     }
 
     async fn fetch_set(&self, now: Moment, last: Option<Fetched>) -> Result<(), FetchError> {
-        let endpoint = self.locate(now).await?;
+        let Settings { source, network, .. } = &self.settings;
+        let endpoint = source.find(network, self.settings.deadline, now).await;
+        let endpoint = endpoint.map_err(|problem| FetchError::new(problem.detail()))?;
         let mut request =
             Request::get(endpoint.as_str()).header(header::ACCEPT, "application/jwk-set+json, application/json");
         // A tag means something to the endpoint that gave it, and to no other.
@@ -270,11 +260,7 @@ impl Remote {
             request = request.header(header::IF_NONE_MATCH, etag);
         }
         let request = request.body(Bytes::new()).map_err(FetchError::new)?;
-        let response = self
-            .settings
-            .network
-            .exchange(request, MAX_SET, self.settings.deadline)
-            .await?;
+        let response = network.exchange(request, MAX_SET, self.settings.deadline).await?;
         let lifetime = lifetime(response.headers()).unwrap_or(self.settings.lifetime);
         let lifetime = lifetime.clamp(*LIFETIMES.start(), *LIFETIMES.end());
         if let Some(last) = last.filter(|_| response.status() == StatusCode::NOT_MODIFIED) {
@@ -297,26 +283,6 @@ impl Remote {
         });
         known.log_new(skipped);
         Ok(())
-    }
-
-    /// The URL of the set: as given, or from metadata.
-    async fn locate(&self, now: Moment) -> Result<Endpoint, FetchError> {
-        let issuer = match &self.settings.source {
-            Source::Given(endpoint) => return Ok(endpoint.clone()),
-            Source::Discovered(issuer) => issuer,
-        };
-        if let Some((endpoint, at)) = &self.lock().discovered
-            && now.since(*at) < METADATA_LIFETIME
-        {
-            return Ok(endpoint.clone());
-        }
-        let metadata = issuer.discover(&self.settings.network, self.settings.deadline).await?;
-        let jwks_uri = metadata
-            .jwks_uri
-            .ok_or_else(|| FetchError::new("the metadata has no `jwks_uri`"))?;
-        let endpoint = Endpoint::parse("jwks_uri", &jwks_uri, issuer.http_of_endpoints()).map_err(FetchError::new)?;
-        self.lock().discovered = Some((endpoint.clone(), now.monotonic));
-        Ok(endpoint)
     }
 }
 
@@ -388,9 +354,4 @@ fn lifetime(headers: &HeaderMap) -> Option<Duration> {
         .get(header::AGE)
         .and_then(|age| age.to_str().ok()?.trim().parse::<u64>().ok());
     max_age.map(|seconds| Duration::from_secs(seconds.saturating_sub(age.unwrap_or(0))))
-}
-
-/// A source that was given by its URL.
-pub(crate) fn given(jwks_uri: &str, http: Http) -> Result<Source, crate::error::SetupError> {
-    Endpoint::parse("jwks_uri", jwks_uri, http).map(Source::Given)
 }

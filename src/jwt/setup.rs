@@ -9,14 +9,14 @@ use super::{
     JwtValidator, Keys,
     algorithm::{Algorithm, HmacAlgorithm},
     issuers::Issuers,
-    jwks::{self, LIFETIMES, RemoteKeys, Settings, Source},
+    jwks::{self, LIFETIMES, RemoteKeys, Settings},
     keys::{KeySet, MAX_TRIED, VerifyingKey},
     rules::{AccessTokenMark, OptionalClaim, Rules},
 };
 use crate::{
     audience::Audience,
     claims::{ExpectedClaim, checked_foreign_claim, checked_name},
-    discovery::Issuer,
+    discovery::{Issuer, Place, Wanted},
     endpoint::Http,
     error::{SetupError, shown, within, within_leeway, within_timeout},
     fetch::{Fetch, Network},
@@ -60,7 +60,10 @@ impl JwtValidator {
         audience: impl Into<Audience>,
     ) -> Result<Self, SetupError> {
         let issuer = issuer.as_ref();
-        let source = Source::Discovered(Issuer::at(issuer, metadata_url.as_ref(), Http::OnLoopback)?);
+        let source = Place::of(
+            Issuer::at(issuer, metadata_url.as_ref(), Http::OnLoopback)?,
+            Wanted::JwksUri,
+        );
         Self::remote(Issuers::one(issuer)?, source, audience.into())
     }
 
@@ -76,7 +79,10 @@ impl JwtValidator {
         audience: impl Into<Audience>,
     ) -> Result<Self, SetupError> {
         let issuer = issuer.as_ref();
-        let source = Source::Discovered(Issuer::at(issuer, metadata_url.as_ref(), Http::Everywhere)?);
+        let source = Place::of(
+            Issuer::at(issuer, metadata_url.as_ref(), Http::Everywhere)?,
+            Wanted::JwksUri,
+        );
         Self::remote(Issuers::one(issuer)?, source, audience.into())
     }
 
@@ -113,7 +119,10 @@ impl JwtValidator {
         audience: impl Into<Audience>,
     ) -> Result<Self, SetupError> {
         let template = issuer_template.as_ref();
-        let source = Source::Discovered(Issuer::at(template, metadata_url.as_ref(), Http::OnLoopback)?);
+        let source = Place::of(
+            Issuer::at(template, metadata_url.as_ref(), Http::OnLoopback)?,
+            Wanted::JwksUri,
+        );
         let template = Template::read(template).ok_or_else(|| {
             SetupError::new(
                 "issuer_template",
@@ -128,7 +137,7 @@ impl JwtValidator {
     }
 
     fn discovered(issuer: &str, audience: Audience, http: Http) -> Result<Self, SetupError> {
-        let source = Source::Discovered(Issuer::new(issuer, http)?);
+        let source = Place::of(Issuer::new(issuer, http)?, Wanted::JwksUri);
         Self::remote(Issuers::one(issuer)?, source, audience)
     }
 
@@ -142,7 +151,7 @@ impl JwtValidator {
         jwks_uri: impl AsRef<str>,
         audience: impl Into<Audience>,
     ) -> Result<Self, SetupError> {
-        let source = jwks::given(jwks_uri.as_ref(), Http::OnLoopback)?;
+        let source = Place::endpoint("jwks_uri", jwks_uri.as_ref(), Http::OnLoopback)?;
         Self::remote(Issuers::one(issuer.as_ref())?, source, audience.into())
     }
 
@@ -157,11 +166,11 @@ impl JwtValidator {
         jwks_uri: impl AsRef<str>,
         audience: impl Into<Audience>,
     ) -> Result<Self, SetupError> {
-        let source = jwks::given(jwks_uri.as_ref(), Http::Everywhere)?;
+        let source = Place::endpoint("jwks_uri", jwks_uri.as_ref(), Http::Everywhere)?;
         Self::remote(Issuers::one(issuer.as_ref())?, source, audience.into())
     }
 
-    fn remote(issuers: Issuers, source: Source, audience: Audience) -> Result<Self, SetupError> {
+    fn remote(issuers: Issuers, source: Place, audience: Audience) -> Result<Self, SetupError> {
         Ok(Self {
             rules: Rules::new(issuers, audience)?,
             keys: Keys::Remote(RemoteKeys::new(Settings::new(source, Network::default_client()))),
@@ -351,6 +360,12 @@ impl JwtValidator {
     {
         self.rules.accept_types(types, &mark)?;
         Ok(self)
+    }
+
+    /// Accepts only the types that were given, and `at+jwt` no more.
+    pub(crate) fn without_at_jwt(mut self) -> Self {
+        self.rules.at_jwt = false;
+        self
     }
 
     /// Says that this issuer puts one of `nonce`, `at_hash`, `c_hash` and `events` into access tokens, so that it does

@@ -1,13 +1,13 @@
-//! Where the authorization server is asked.
+//! Where something of the authorization server is: its keys, its introspection endpoint.
 
 use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
 
+use super::{Issuer, Metadata};
 use crate::{
     clock::Moment,
-    discovery::Issuer,
     endpoint::{Endpoint, Http},
     error::SetupError,
     fetch::Network,
@@ -25,51 +25,61 @@ const KEPT_FOR: Duration = Duration::from_secs(24 * 60 * 60);
 const PAUSE: Duration = Duration::from_secs(60);
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 
-/// The introspection endpoint, or the issuer that says which one it is.
-#[derive(Clone)]
-pub(super) enum Place {
+/// An endpoint, or the issuer whose metadata say which one it is.
+#[derive(Clone, Debug)]
+pub(crate) enum Place {
     Endpoint(Endpoint),
     Issuer(Discovered),
 }
 
+/// What is looked for in metadata.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Wanted {
+    JwksUri,
+    IntrospectionEndpoint,
+}
+
 /// An endpoint that the issuer's metadata names.
-#[derive(Clone)]
-pub(super) struct Discovered {
+#[derive(Clone, Debug)]
+pub(crate) struct Discovered {
     issuer: Issuer,
+    wanted: Wanted,
     known: Arc<Mutex<Known>>,
     flights: Flights<(), Result<Endpoint, Rejection>>,
 }
 
-#[derive(Default)]
+#[derive(Debug, Default)]
 struct Known {
     found: Option<Found>,
     /// When the last look-up was begun that has come to its end.
     looked_up_at: Option<Instant>,
 }
 
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 struct Found {
     endpoint: Endpoint,
     at: Instant,
-    /// It did not behave like an introspection endpoint.
+    /// It did not behave like what was looked for.
     doubted: bool,
 }
 
 impl Place {
-    pub(super) fn endpoint(url: &str, http: Http) -> Result<Self, SetupError> {
-        Endpoint::parse("endpoint", url, http).map(Self::Endpoint)
+    /// As configured, by the option of this name.
+    pub(crate) fn endpoint(option: &'static str, url: &str, http: Http) -> Result<Self, SetupError> {
+        Endpoint::parse(option, url, http).map(Self::Endpoint)
     }
 
-    pub(super) fn of(issuer: Issuer) -> Self {
+    pub(crate) fn of(issuer: Issuer, wanted: Wanted) -> Self {
         Self::Issuer(Discovered {
             issuer,
+            wanted,
             known: Arc::default(),
             flights: Flights::new(),
         })
     }
 
     /// Who is asked, as far as that is known without asking.
-    pub(super) fn name(&self) -> &str {
+    pub(crate) fn name(&self) -> &str {
         match self {
             Self::Endpoint(endpoint) => endpoint.without_query(),
             Self::Issuer(discovered) => discovered.issuer.identifier(),
@@ -77,7 +87,7 @@ impl Place {
     }
 
     /// Finds the endpoint; looks it up if it is not known, or no longer.
-    pub(super) async fn find(&self, network: &Network, deadline: Duration, now: Moment) -> Result<Endpoint, Rejection> {
+    pub(crate) async fn find(&self, network: &Network, deadline: Duration, now: Moment) -> Result<Endpoint, Rejection> {
         let discovered = match self {
             Self::Endpoint(endpoint) => return Ok(endpoint.clone()),
             Self::Issuer(discovered) => discovered,
@@ -95,14 +105,12 @@ impl Place {
         };
         match looked_up {
             Landed::Own(endpoint) | Landed::Joined(endpoint) => endpoint,
-            Landed::Lost => Err(Rejection::unavailable(
-                "discovery of the introspection endpoint broke off",
-            )),
+            Landed::Lost => Err(Rejection::unavailable("discovery: it broke off")),
         }
     }
 
     /// The endpoint did not behave like one. It may have moved, so it is looked up again, but not for every odd answer.
-    pub(super) fn doubt(&self) {
+    pub(crate) fn doubt(&self) {
         if let Self::Issuer(discovered) = self
             && let Some(found) = &mut discovered.known().found
         {
@@ -156,13 +164,30 @@ impl Discovered {
             .await
             .map_err(|_| Rejection::unavailable(format!("discovery: no metadata within {deadline:?}")))?
             .map_err(|error| Rejection::unavailable(format!("discovery: {error}")))?;
-        let Some(url) = metadata.introspection_endpoint else {
-            return Err(Rejection::misconfigured(
-                "the authorization server's metadata names no introspection endpoint: \
-                 if it has one, give its URL to `IntrospectionValidator::new`",
-            ));
+        let wanted = self.wanted;
+        let Some(url) = wanted.url(metadata) else {
+            return Err(Rejection::misconfigured(format!(
+                "discovery: the authorization server's metadata have no `{0}`: if there is one, give its URL",
+                wanted.member()
+            )));
         };
-        Endpoint::parse("introspection_endpoint", &url, self.issuer.http_of_endpoints())
-            .map_err(|error| Rejection::misconfigured(format!("introspection: metadata: {error}")))
+        Endpoint::parse(wanted.member(), &url, self.issuer.http_of_endpoints())
+            .map_err(|error| Rejection::misconfigured(format!("discovery: metadata: {error}")))
+    }
+}
+
+impl Wanted {
+    fn member(self) -> &'static str {
+        match self {
+            Self::JwksUri => "jwks_uri",
+            Self::IntrospectionEndpoint => "introspection_endpoint",
+        }
+    }
+
+    fn url(self, metadata: Metadata) -> Option<String> {
+        match self {
+            Self::JwksUri => metadata.jwks_uri,
+            Self::IntrospectionEndpoint => metadata.introspection_endpoint,
+        }
     }
 }

@@ -1,10 +1,13 @@
 //! What an authorization server says about itself: RFC 8414 and OpenID Connect Discovery 1.0.
 
+mod place;
+
 use std::time::Duration;
 
 use bytes::Bytes;
 use http::{Request, Response, header};
 
+pub(crate) use self::place::{Place, Wanted};
 use crate::{
     endpoint::{Endpoint, Http},
     error::{SetupError, shown},
@@ -25,10 +28,10 @@ pub(crate) struct Issuer {
 }
 
 /// Of the metadata, what a resource server needs. Its members are used only if the document's `issuer` is right.
-#[derive(Clone, Debug)]
-pub(crate) struct Metadata {
-    pub(crate) jwks_uri: Option<String>,
-    pub(crate) introspection_endpoint: Option<String>,
+#[derive(Debug)]
+struct Metadata {
+    jwks_uri: Option<String>,
+    introspection_endpoint: Option<String>,
 }
 
 impl Issuer {
@@ -38,7 +41,10 @@ impl Issuer {
         if identifier.contains('?') {
             return Err(SetupError::new(
                 "issuer",
-                format_args!("expected a URL without query, got {}", shown(identifier)),
+                format_args!(
+                    "expected a URL without query, got one with a query: {}",
+                    shown(without_query(identifier))
+                ),
             ));
         }
         Ok(Self {
@@ -57,13 +63,13 @@ impl Issuer {
         })
     }
 
-    pub(crate) fn identifier(&self) -> &str {
+    fn identifier(&self) -> &str {
         &self.identifier
     }
 
     /// Where the endpoints that its metadata name may be plain `http`. A document that came by `https` cannot send us to
     /// a port of this very machine.
-    pub(crate) fn http_of_endpoints(&self) -> Http {
+    fn http_of_endpoints(&self) -> Http {
         match self.http {
             Http::OnLoopback if self.metadata_origin().starts_with("https:") => Http::Nowhere,
             http => http,
@@ -77,7 +83,7 @@ impl Issuer {
     /// Looks at the places where metadata may be, and takes the first document whose `issuer` is exactly this one.
     ///
     /// A place without such a document is passed over.
-    pub(crate) async fn discover(&self, network: &Network, deadline: Duration) -> Result<Metadata, FetchError> {
+    async fn discover(&self, network: &Network, deadline: Duration) -> Result<Metadata, FetchError> {
         let mut problems = Vec::new();
         for url in self.well_known() {
             let request = Request::get(&url)
