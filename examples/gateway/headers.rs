@@ -96,6 +96,10 @@ pub(crate) fn hop_from_client(headers: &mut HeaderMap) -> Result<(), BadConnecti
 /// The same for a response; an upstream whose `Connection` cannot be read has named nothing.
 pub(crate) fn hop_from_upstream(headers: &mut HeaderMap) {
     let named = named_by_connection(headers).unwrap_or_default();
+    // RFC 9112 §6.3: of two lengths `Transfer-Encoding` counts, and it ends here.
+    if headers.contains_key(header::TRANSFER_ENCODING) {
+        headers.remove(header::CONTENT_LENGTH);
+    }
     remove(headers, |name| {
         HOP_BY_HOP.contains(name) || (named.contains(name) && !is_end_to_end(name))
     });

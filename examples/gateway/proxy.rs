@@ -76,6 +76,7 @@ impl Proxy {
         *request.body_mut() = body.map_err(|error| BrokenRequest(error).into()).boxed_unsync();
 
         match self.client.request(request).await {
+            Ok(response) if headers::has_unknown_transfer_coding(response.headers()) => reply::bad_gateway(),
             Ok(response) => passed_back(response),
             Err(error) if is_broken_request(&error) => reply::bad_request("The body of the request breaks off"),
             Err(error) => {

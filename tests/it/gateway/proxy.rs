@@ -182,6 +182,33 @@ async fn a_length_is_told_to_both_sides_and_to_head_too() {
     );
 }
 
+#[tokio::test]
+async fn an_answer_with_two_lengths_has_one_afterwards() {
+    let (upstream, gateway) = before_by_hand().await;
+    for (framing, expected) in [
+        (
+            "Content-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n",
+            200,
+        ),
+        ("Content-Length: 2\r\nContent-Length: 5\r\n\r\nhello", 502),
+        ("Transfer-Encoding: gzip, chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n", 502),
+    ] {
+        let answering = async {
+            let mut behind = upstream.accept().await;
+            read_head(&mut behind).await;
+            let answer = format!("HTTP/1.1 200 OK\r\n{framing}");
+            behind.write_all(answer.as_bytes()).await.unwrap();
+        };
+        let (response, ()) = tokio::join!(gateway.ask("GET", "/", &[]), answering);
+        assert_eq!(status(&response), expected, "{response}");
+        if expected == 200 {
+            assert_eq!(values(&response, "content-length"), [""; 0]);
+            assert_eq!(values(&response, "transfer-encoding"), ["chunked"]);
+            assert!(body(&response).ends_with("5\r\nhello\r\n0\r\n\r\n"), "{response}");
+        }
+    }
+}
+
 /// What one side takes for the end of a message the other must, too: whoever disagrees takes the rest for a request of
 /// its own.
 #[tokio::test]

@@ -205,10 +205,29 @@ async fn forward_auth_has_no_upstream() {
 }
 
 #[tokio::test]
+async fn what_only_an_upstream_could_get_needs_one() {
+    for forward_auth in ["", "forward_auth = true\n"] {
+        for (line, key) in [
+            ("forward_authorization = true", "forward_authorization"),
+            ("strip_headers = [\"X-Tenant\"]", "strip_headers"),
+        ] {
+            let text = file(&format!("{LISTEN}\n{forward_auth}{line} # here"), "", "");
+            let said = refusal(&text).await;
+            assert_named(&said, &text, key);
+            assert!(said.contains("upstream"), "{said}");
+        }
+    }
+    let unused = format!("{LISTEN}\nbehind_tls = false\nforward_authorization = false\nstrip_headers = []");
+    Gateway::start(&file(&unused, "", "")).await;
+}
+
+#[tokio::test]
 async fn stripped_headers_are_names() {
     for name in ["", "two words", "X-Tenant-*", "caf\u{e9}", "a:b"] {
         let text = file(
-            &format!("{LISTEN}\nstrip_headers = [\"X-Tenant\", \"{name}\"] # here"),
+            &format!(
+                "{LISTEN}\nupstream = \"http://127.0.0.1:9000\"\nstrip_headers = [\"X-Tenant\", \"{name}\"] # here"
+            ),
             "",
             "",
         );
