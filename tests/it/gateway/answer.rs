@@ -199,3 +199,14 @@ async fn an_upgrade_is_501_once_it_was_let_in() {
     assert_eq!(status(&ask(&bearer(&good(&issuer))).await), 501);
     assert_eq!(status(&ask("Accept: */*").await), 401);
 }
+
+#[tokio::test]
+async fn a_head_that_is_too_large_is_431() {
+    let issuer = TestIssuer::on_loopback().await.unwrap();
+    let gateway = Gateway::with(&issuer, "", ROUTES).await;
+    let long = format!("X-Long: {}", "x".repeat(64 * 1024));
+    assert_eq!(status(&gateway.ask("GET", "/open", &[&long]).await), 431);
+    // Host and Connection are two more.
+    assert_eq!(status(&gateway.ask("GET", "/open", &["X: y"; 98]).await), 200);
+    assert_eq!(status(&gateway.ask("GET", "/open", &["X: y"; 99]).await), 431);
+}

@@ -68,6 +68,24 @@ async fn the_smallest_file_is_enough() {
 }
 
 #[tokio::test]
+async fn the_file_in_the_readme_is_one_to_start_from() {
+    let readme = include_str!("../../../examples/gateway/README.md");
+    let text = readme.split("```toml\n").nth(1).unwrap().split("```").next().unwrap();
+    let secret = File::new(SECRET);
+    let ours = [
+        ("127.0.0.1:8080", "127.0.0.1:0".to_owned()),
+        ("\"secret\"", format!("{:?}", secret.0)),
+    ];
+    let text = ours.iter().fold(text.to_owned(), |text, (theirs, ours)| {
+        assert_eq!(text.matches(theirs).count(), 1, "{theirs}");
+        text.replace(theirs, ours)
+    });
+    let gateway = Gateway::start(&text).await;
+    assert_eq!(status(&gateway.ask("GET", "/me", &[]).await), 401);
+    assert_eq!(status(&gateway.ask("POST", "/me", &[]).await), 405);
+}
+
+#[tokio::test]
 async fn behind_tls_it_listens_anywhere_and_says_https() {
     let issuer = TestIssuer::on_loopback().await.unwrap();
     let upstream = Echo::start().await;

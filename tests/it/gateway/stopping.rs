@@ -1,5 +1,9 @@
 //! Ends: of the gateway, of a client, of an upstream.
 
+use bytes::Bytes;
+use http::Request;
+use http_body_util::{BodyExt as _, Full};
+use hyper_util::{client::legacy::Client, rt::TokioExecutor};
 use resource_protector::testing::TestIssuer;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
@@ -138,6 +142,42 @@ async fn a_request_that_breaks_off_is_no_fault_of_the_upstream() {
     let (response, sent) = tokio::join!(gateway.exchange(format!("{head}4\r\nhalf\r\nnonsense\r\n")), reading);
     assert_eq!(status(&response), 400, "{response}");
     assert!(!sent.ends_with("0\r\n\r\n"), "{sent}");
+}
+
+#[tokio::test]
+async fn over_http_2_both_hold_as_well() {
+    let (upstream, gateway) = set_up().await;
+    let client = Client::builder(TokioExecutor::new())
+        .http2_only(true)
+        .build_http::<Full<Bytes>>();
+    let ask = |path: &str| {
+        let request = Request::get(format!("http://{}{path}", gateway.address));
+        tokio::spawn(client.request(request.body(Full::default()).unwrap()))
+    };
+    // One of two requests on the same connection is given up.
+    let kept = ask("/kept");
+    let mut behind_kept = upstream.accept().await;
+    read_head(&mut behind_kept).await;
+    let given_up = ask("/given-up");
+    let mut behind_given_up = upstream.accept().await;
+    read_head(&mut behind_given_up).await;
+    given_up.abort();
+    assert!(is_closed(&mut behind_given_up).await);
+
+    gateway.terminate().await;
+    let refused = async {
+        while TcpStream::connect(gateway.address).await.is_ok() {
+            tokio::task::yield_now().await;
+        }
+    };
+    timeout(SOON, refused).await.expect("new connections are refused");
+    behind_kept
+        .write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nlate")
+        .await
+        .unwrap();
+    let response = timeout(SOON, kept).await.unwrap().unwrap().unwrap();
+    assert_eq!(response.into_body().collect().await.unwrap().to_bytes(), "late");
+    assert!(gateway.ended().await.0.success());
 }
 
 // The two tests below wait for as long as the gateway says that it does: its time is that of a real process.
