@@ -32,6 +32,19 @@ pub(crate) fn anonymous(asked: Asked<'_>, decision: &'static str) {
     tracing::debug!(target: DECISION, decision, method = %asked.0, path = asked.1.path());
 }
 
+/// Reports a request for which there is no route, whoever sent it.
+#[cfg(feature = "config")]
+pub(crate) fn no_route(asked: Asked<'_>, status: u16, detail: &'static str) {
+    tracing::info!(
+        target: DECISION,
+        decision = "refused",
+        status,
+        detail,
+        method = %asked.0,
+        path = asked.1.path(),
+    );
+}
+
 /// Reports a refusal, once, wherever it is met first.
 pub(crate) fn refused(rejection: &mut Rejection, asked: Option<Asked<'_>>, token: Option<&CurrentToken>) {
     if !rejection.tell_once() {

@@ -25,6 +25,12 @@ impl SetupError {
         }
     }
 
+    /// What is wrong, without the option's name.
+    #[cfg(feature = "config")]
+    pub(crate) fn problem(&self) -> &str {
+        &self.problem
+    }
+
     /// The name of the option that cannot be used.
     pub fn option(&self) -> &'static str {
         self.option

@@ -100,6 +100,8 @@ mod axum;
 mod challenge;
 mod claims;
 mod clock;
+#[cfg(feature = "config")]
+pub mod config;
 mod credentials;
 mod discovery;
 mod endpoint;
@@ -116,6 +118,8 @@ mod peek;
 mod protector;
 mod rejection;
 mod require;
+#[cfg(feature = "config")]
+mod routes;
 mod scope;
 #[cfg(any(feature = "introspection", feature = "reqwest"))]
 mod secret;
@@ -128,6 +132,8 @@ mod validate;
 
 /// The futures of this crate's services.
 pub mod future {
+    #[cfg(feature = "config")]
+    pub use crate::routes::RoutesFuture;
     pub use crate::{protector::ResponseFuture, require::RequireFuture};
 }
 

@@ -102,6 +102,17 @@ impl Network {
     }
 }
 
+/// So that several validators share one.
+impl Fetch for Network {
+    fn fetch(
+        &self,
+        request: Request<Bytes>,
+        max_body: usize,
+    ) -> impl Future<Output = Result<Response<Bytes>, FetchError>> + Send {
+        self.0.fetch(request, max_body)
+    }
+}
+
 impl fmt::Debug for Network {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Network")

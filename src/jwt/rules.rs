@@ -70,7 +70,7 @@ impl AccessTokenMark {
         Self(Mark::Presence(claims.into_iter().map(Into::into).collect()))
     }
 
-    fn check(&self) -> Result<(), SetupError> {
+    pub(crate) fn check(&self) -> Result<(), SetupError> {
         // Every JWT of an issuer has these, so that they tell nothing apart.
         const EVERYWHERE: [&str; 7] = ["iss", "aud", "exp", "iat", "nbf", "sub", "jti"];
         let everywhere = |name: &str| name.is_empty() || EVERYWHERE.contains(&name);

@@ -1,0 +1,326 @@
+//! `[[issuer]]`: whose tokens are accepted, and how they are checked.
+
+use std::{collections::BTreeMap, path::PathBuf, time::Duration};
+
+use serde::{Deserialize, Deserializer, de};
+
+use super::{
+    ConfigError,
+    client::{AuthMethod, Hidden},
+};
+use crate::{
+    audience::Audience,
+    error::SetupError,
+    fetch::Fetch,
+    introspection::IntrospectionValidator,
+    jwt::{AccessTokenMark, Algorithm, JwtValidator, OptionalClaim},
+};
+
+/// How long a refusal of the authorization server is remembered at the most.
+const REFUSALS: u64 = 5;
+
+/// One `[[issuer]]`: an authorization server and one kind of its tokens. The keys are listed in the
+/// [module's documentation](super).
+///
+/// It does not show a secret in its `Debug` form.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct IssuerConfig {
+    pub(super) issuer: String,
+    pub(super) kind: Kind,
+    audience: Option<Vec<String>>,
+    expect_claims: Option<BTreeMap<String, Accepted>>,
+    claims: Option<ClaimsConfig>,
+    leeway_seconds: Option<u64>,
+    #[serde(default)]
+    allow_insecure_http: bool,
+
+    jwks_uri: Option<String>,
+    algorithms: Option<Vec<AlgorithmName>>,
+    token_types: Option<Vec<String>>,
+    optional_claims: Option<Vec<OptionalClaimName>>,
+
+    introspection_endpoint: Option<String>,
+    pub(super) client_id: Option<String>,
+    pub(super) client_secret: Option<Hidden>,
+    pub(super) client_secret_file: Option<PathBuf>,
+    pub(super) client_secret_env: Option<String>,
+    pub(super) client_auth: Option<AuthMethod>,
+    pub(super) private_key_file: Option<PathBuf>,
+    pub(super) opaque_prefix: Option<String>,
+    cache_seconds: Option<u64>,
+}
+
+/// How an issuer's tokens are checked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Kind {
+    Jwt,
+    Introspection,
+}
+
+/// Where claims stand that RFC 9068 and RFC 7662 have under another name.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ClaimsConfig {
+    client_id: Option<String>,
+    scope: Option<String>,
+    audience: Option<String>,
+}
+
+/// The values that a claim may have: a string, or a list of strings.
+#[derive(Clone, Debug)]
+struct Accepted(Vec<String>);
+
+#[derive(Clone, Copy, Debug, Deserialize)]
+enum AlgorithmName {
+    RS256,
+    RS384,
+    RS512,
+    PS256,
+    PS384,
+    PS512,
+    ES256,
+    ES384,
+    ES512,
+    #[serde(alias = "Ed25519")]
+    EdDSA,
+}
+
+#[derive(Clone, Copy, Debug, Deserialize)]
+enum OptionalClaimName {
+    #[serde(rename = "sub")]
+    Subject,
+    #[serde(rename = "client_id")]
+    ClientId,
+    #[serde(rename = "iat")]
+    IssuedAt,
+    #[serde(rename = "jti")]
+    JwtId,
+}
+
+/// What validators of both kinds are told in the same way.
+macro_rules! shared {
+    ($config:expr, $validator:expr) => {{
+        let (config, mut validator) = ($config, $validator);
+        if let Some(seconds) = config.leeway_seconds {
+            validator = validator.leeway(Duration::from_secs(seconds)).map_err(by_option)?;
+        }
+        for (name, accepted) in config.expected_claims() {
+            validator = validator.expect_claim(name, accepted).map_err(by_option)?;
+        }
+        let claims = config.claims.as_ref();
+        if let Some(name) = claims.and_then(|claims| claims.client_id.as_ref()) {
+            validator = validator.client_id_claim(name).map_err(by_option)?;
+        }
+        if let Some(name) = claims.and_then(|claims| claims.scope.as_ref()) {
+            validator = validator.scope_claim(name).map_err(by_option)?;
+        }
+        if let Some(name) = claims.and_then(|claims| claims.audience.as_ref()) {
+            validator = validator.audience_claim(name).map_err(by_option)?;
+        }
+        validator
+    }};
+}
+
+impl IssuerConfig {
+    /// What stands only with the other kind would have no effect; whoever wrote it believes that it has.
+    pub(super) fn check_keys(&self) -> Result<(), ConfigError> {
+        let jwt = [
+            ("jwks_uri", self.jwks_uri.is_some()),
+            ("algorithms", self.algorithms.is_some()),
+            ("token_types", self.token_types.is_some()),
+            ("optional_claims", self.optional_claims.is_some()),
+        ];
+        let introspection = [
+            ("introspection_endpoint", self.introspection_endpoint.is_some()),
+            ("client_id", self.client_id.is_some()),
+            ("client_secret", self.client_secret.is_some()),
+            ("client_secret_file", self.client_secret_file.is_some()),
+            ("client_secret_env", self.client_secret_env.is_some()),
+            ("client_auth", self.client_auth.is_some()),
+            ("private_key_file", self.private_key_file.is_some()),
+            ("opaque_prefix", self.opaque_prefix.is_some()),
+            ("cache_seconds", self.cache_seconds.is_some()),
+        ];
+        let (foreign, kind): (&[_], _) = match self.kind {
+            Kind::Jwt => (&introspection, "introspection"),
+            Kind::Introspection => (&jwt, "jwt"),
+        };
+        match foreign.iter().find(|(_, is_there)| *is_there) {
+            None => Ok(()),
+            Some((key, _)) => Err(ConfigError::new(
+                *key,
+                format_args!("belongs to kind = {kind:?}; take it out, or make it an [[issuer]] of that kind"),
+            )),
+        }
+    }
+
+    /// A validator of JWTs.
+    pub(super) fn jwt(&self, resource: &str, fetch: impl Fetch) -> Result<JwtValidator, ConfigError> {
+        let audience = self.audience(resource);
+        let validator = match (&self.jwks_uri, self.allow_insecure_http) {
+            (None, false) => JwtValidator::discover(&self.issuer, audience),
+            (None, true) => JwtValidator::discover_over_plain_http(&self.issuer, audience),
+            (Some(uri), false) => JwtValidator::with_jwks_uri(&self.issuer, uri, audience),
+            (Some(uri), true) => JwtValidator::with_jwks_uri_over_plain_http(&self.issuer, uri, audience),
+        };
+        let mut validator = validator.map_err(by_option)?.fetch(fetch);
+        validator = shared!(self, validator);
+        if let Some(algorithms) = &self.algorithms {
+            let algorithms = algorithms.iter().map(|name| name.algorithm());
+            validator = validator.algorithms(algorithms).map_err(by_option)?;
+        }
+        if let Some(claims) = &self.optional_claims {
+            validator = validator.optional_claims(claims.iter().map(|name| name.claim()));
+        }
+        if let Some(types) = &self.token_types {
+            validator = self.accept_types(validator, types)?;
+        }
+        Ok(validator)
+    }
+
+    /// The validator accepts `at+jwt` anyway. Beside it, one of the expected claims is the mark of access tokens; it
+    /// does not matter which, as all of them are expected of every token.
+    fn accept_types(&self, validator: JwtValidator, types: &[String]) -> Result<JwtValidator, ConfigError> {
+        if types.is_empty() {
+            return Err(ConfigError::new(
+                "token_types",
+                "expected at least one type, got none; leave it out to accept at+jwt",
+            ));
+        }
+        let others: Vec<_> = types.iter().filter(|typ| !is_access_token(typ)).collect();
+        if others.is_empty() {
+            return Ok(validator);
+        }
+        let marks: Vec<_> = self
+            .expected_claims()
+            .map(|(name, accepted)| AccessTokenMark::claim(name, accepted))
+            .collect();
+        if marks.is_empty() {
+            return Err(ConfigError::new(
+                "token_types",
+                "anything but \"at+jwt\" needs expect_claims: a claim that the issuer's access tokens have and its ID \
+                 tokens have not, such as expect_claims = { token_use = \"access\" }",
+            ));
+        }
+        let Some(mark) = marks.into_iter().find(|mark| mark.check().is_ok()) else {
+            return Err(ConfigError::new(
+                "expect_claims",
+                "anything but \"at+jwt\" in token_types needs a claim that only access tokens have; these are in \
+                 every token of an issuer",
+            ));
+        };
+        validator.accept_types(others, mark).map_err(by_option)
+    }
+
+    /// A validator that asks the authorization server.
+    pub(super) fn introspection(
+        &self,
+        resource: &str,
+        fetch: impl Fetch,
+    ) -> Result<IntrospectionValidator, ConfigError> {
+        let (auth, audience) = (self.client_auth()?, self.audience(resource));
+        let validator = match (&self.introspection_endpoint, self.allow_insecure_http) {
+            (None, false) => IntrospectionValidator::discover(&self.issuer, auth, audience),
+            (None, true) => IntrospectionValidator::discover_over_plain_http(&self.issuer, auth, audience),
+            (Some(url), false) => IntrospectionValidator::new(url, auth, audience),
+            (Some(url), true) => IntrospectionValidator::new_over_plain_http(url, auth, audience),
+        };
+        let validator = validator.map_err(by_option)?.fetch(fetch);
+        let mut validator = validator.issuer(&self.issuer).map_err(by_option)?;
+        validator = shared!(self, validator);
+        if let Some(seconds) = self.cache_seconds {
+            let refusals = Duration::from_secs(seconds.min(REFUSALS));
+            validator = validator
+                .remember_for(Duration::from_secs(seconds))
+                .and_then(|validator| validator.remember_refusals_for(refusals))
+                .map_err(by_option)?;
+        }
+        Ok(validator)
+    }
+
+    fn audience(&self, resource: &str) -> Audience {
+        match &self.audience {
+            Some(own) => own.clone().into(),
+            None => resource.into(),
+        }
+    }
+
+    fn expected_claims(&self) -> impl Iterator<Item = (&String, &Vec<String>)> {
+        let expected = self.expect_claims.iter().flatten();
+        expected.map(|(name, accepted)| (name, &accepted.0))
+    }
+}
+
+fn is_access_token(typ: &str) -> bool {
+    typ.eq_ignore_ascii_case("at+jwt") || typ.eq_ignore_ascii_case("application/at+jwt")
+}
+
+/// Names the key in place of the option of a builder.
+fn by_option(error: SetupError) -> ConfigError {
+    let key = match error.option() {
+        "endpoint" => "introspection_endpoint",
+        "accept_types" => "token_types",
+        "leeway" => "leeway_seconds",
+        "expect_claim" => "expect_claims",
+        "client_id_claim" => "claims.client_id",
+        "scope_claim" => "claims.scope",
+        "audience_claim" => "claims.audience",
+        "remember_for" | "remember_refusals_for" => "cache_seconds",
+        other => other,
+    };
+    ConfigError::setup(key, &error)
+}
+
+impl AlgorithmName {
+    fn algorithm(self) -> Algorithm {
+        match self {
+            Self::RS256 => Algorithm::RS256,
+            Self::RS384 => Algorithm::RS384,
+            Self::RS512 => Algorithm::RS512,
+            Self::PS256 => Algorithm::PS256,
+            Self::PS384 => Algorithm::PS384,
+            Self::PS512 => Algorithm::PS512,
+            Self::ES256 => Algorithm::ES256,
+            Self::ES384 => Algorithm::ES384,
+            Self::ES512 => Algorithm::ES512,
+            Self::EdDSA => Algorithm::EdDSA,
+        }
+    }
+}
+
+impl OptionalClaimName {
+    fn claim(self) -> OptionalClaim {
+        match self {
+            Self::Subject => OptionalClaim::Subject,
+            Self::ClientId => OptionalClaim::ClientId,
+            Self::IssuedAt => OptionalClaim::IssuedAt,
+            Self::JwtId => OptionalClaim::JwtId,
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Accepted {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Visitor;
+
+        impl<'de> de::Visitor<'de> for Visitor {
+            type Value = Accepted;
+
+            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str("a string or a list of strings")
+            }
+
+            fn visit_str<E: de::Error>(self, one: &str) -> Result<Accepted, E> {
+                Ok(Accepted(vec![one.to_owned()]))
+            }
+
+            fn visit_seq<A: de::SeqAccess<'de>>(self, list: A) -> Result<Accepted, A::Error> {
+                Vec::deserialize(de::value::SeqAccessDeserializer::new(list)).map(Accepted)
+            }
+        }
+
+        deserializer.deserialize_any(Visitor)
+    }
+}
