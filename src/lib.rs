@@ -168,3 +168,8 @@ pub use crate::{
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]
 struct ReadMe;
+
+/// Keeps the recipes compiling.
+#[cfg(doctest)]
+#[doc = include_str!("../docs/issuers.md")]
+struct Recipes;

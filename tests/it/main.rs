@@ -23,6 +23,7 @@ mod issuer_names;
 mod jwks;
 mod jwt;
 mod optional;
+mod recipes;
 mod refusals;
 mod servers;
 mod support;
