@@ -33,7 +33,6 @@ pub(crate) fn anonymous(asked: Asked<'_>, decision: &'static str) {
 }
 
 /// Reports a request for which there is no route, whoever sent it.
-#[cfg(feature = "config")]
 pub(crate) fn no_route(asked: Asked<'_>, status: u16, detail: &'static str) {
     tracing::info!(
         target: DECISION,

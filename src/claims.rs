@@ -93,7 +93,7 @@ impl Claims {
             session_id: claim("sid").text()?,
             username: claim("username").text()?,
             acr: claim("acr").text()?,
-            amr: claim("amr").texts()?,
+            amr: claim("amr").methods()?,
             roles: claim("roles").values()?,
             groups: claim("groups").values()?,
             entitlements: claim("entitlements").values()?,
@@ -127,8 +127,13 @@ impl Claim<'_> {
         Ok(text.filter(|text| !text.is_empty()))
     }
 
-    fn texts(&self) -> Result<Vec<String>, BadClaims> {
-        Ok(self.parse("an array of strings")?.unwrap_or_default())
+    /// Strings (RFC 8176 §1), or objects that say when each method was used, as Supabase has them.
+    fn methods(&self) -> Result<Vec<String>, BadClaims> {
+        let methods: Option<Vec<Method>> = self.parse("an array of strings")?;
+        let name = |method| match method {
+            Method::Plain(method) | Method::Used { method } => method,
+        };
+        Ok(methods.unwrap_or_default().into_iter().map(name).collect())
     }
 
     fn one_or_many(&self) -> Result<Vec<String>, BadClaims> {
@@ -182,6 +187,13 @@ impl OneOrMany {
 enum PlainOrComplex {
     Plain(String),
     Complex { value: String },
+}
+
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Method {
+    Plain(String),
+    Used { method: String },
 }
 
 /// Seconds since 1970-01-01T00:00:00Z, with or without fraction (RFC 7519 §2).
@@ -353,6 +365,7 @@ mod tests {
             r#"{"scope":1}"#,
             r#"{"scope":[1]}"#,
             r#"{"amr":"pwd"}"#,
+            r#"{"amr":[1]}"#,
             r#"{"auth_time":"1"}"#,
             r#"{"roles":"admin"}"#,
             r#"{"cnf":"x"}"#,
@@ -373,6 +386,13 @@ mod tests {
             ["a b", "c"]
         );
         assert!(read(r#"{"scope":""}"#).unwrap().scopes.is_empty());
+    }
+
+    #[test]
+    fn authentication_methods_are_strings_or_objects_that_name_them() {
+        let used = read(r#"{"amr":[{"method":"password","timestamp":1},"otp"]}"#).unwrap();
+        assert_eq!(used.amr, ["password", "otp"]);
+        assert!(read(r#"{"amr":[{"timestamp":1}]}"#).is_err());
     }
 
     #[test]

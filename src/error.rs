@@ -26,7 +26,6 @@ impl SetupError {
     }
 
     /// What is wrong, without the option's name.
-    #[cfg(feature = "config")]
     pub(crate) fn problem(&self) -> &str {
         &self.problem
     }

@@ -54,6 +54,10 @@
 //! With tonic: the layer goes on the server or, by `tonic::service::LayerExt::named_layer`, on one service; a method finds
 //! the token by `request.extensions().get::<CurrentToken>()`.
 //!
+//! # Configuration
+//!
+//! The feature `config` makes all of this from a TOML file: issuers, audience, and what each path demands. See [`config`].
+//!
 //! # Refusals
 //!
 //! | what happened | [kind](RejectionKind) | HTTP | `WWW-Authenticate` | gRPC |
@@ -75,7 +79,7 @@
 //!
 //! | field | what it says |
 //! |---|---|
-//! | `decision` | `admitted`, `anonymous`, `preflight` or `refused` |
+//! | `decision` | `admitted`, `anonymous`, `preflight`, `public` (a route of the configuration) or `refused` |
 //! | `status`, `kind`, `reason`, `detail` | of a refusal: HTTP status, [`RejectionKind`], [`Reason`], and a sentence with what was expected and what came |
 //! | `method`, `path` | what was asked for, without the query |
 //! | `issuer`, `client_id`, `token_id` | of the token: `iss`, `client_id`, `jti` |
@@ -89,7 +93,7 @@
 #![cfg_attr(docsrs, feature(doc_cfg))]
 // With all features nothing is dead. With some, the parts they share have corners that only the others use.
 #![cfg_attr(
-    not(all(feature = "jwt", feature = "introspection")),
+    not(all(feature = "jwt", feature = "introspection", feature = "config")),
     allow(dead_code, unused_imports)
 )]
 

@@ -84,19 +84,21 @@ impl IssuerConfig {
     }
 
     fn secret(&self) -> Result<Secret, ConfigError> {
-        if let Some(file) = &self.client_secret_file {
-            return Secret::from_file(file).map_err(|error| ConfigError::setup("client_secret_file", &error));
-        }
-        if let Some(name) = &self.client_secret_env {
-            return Secret::from_env(name).map_err(|error| ConfigError::setup("client_secret_env", &error));
-        }
-        match &self.client_secret {
-            Some(Hidden(secret)) if !secret.is_empty() => Ok(Secret::from(secret)),
-            _ => Err(ConfigError::new(
-                "client_secret",
-                "expected the secret of this service at the authorization server, got an empty string",
-            )),
-        }
+        let (key, secret) = match (&self.client_secret_file, &self.client_secret_env, &self.client_secret) {
+            (Some(file), _, _) => ("client_secret_file", Secret::from_file(file)),
+            (_, Some(name), _) => ("client_secret_env", Secret::from_env(name)),
+            (_, _, secret) => {
+                let secret = secret.as_ref().map_or("", |Hidden(secret)| secret);
+                ("client_secret", Ok(Secret::from(secret)))
+            }
+        };
+        let secret = secret.map_err(|error| ConfigError::setup(key, &error))?;
+        let problem = match secret.text() {
+            text if text.is_empty() => "expected a secret, got an empty string",
+            text if text.ends_with(['\n', '\r']) => "the secret ends with a line break; take it out",
+            _ => return Ok(secret),
+        };
+        Err(ConfigError::new(key, problem))
     }
 
     fn private_key_jwt(&self) -> Result<ClientAuth, ConfigError> {

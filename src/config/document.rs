@@ -28,6 +28,8 @@ pub fn from_toml<T: DeserializeOwned>(text: &str) -> Result<T, ConfigError> {
 pub(super) struct Document<'t> {
     text: &'t str,
     root: DeTable<'t>,
+    /// In what is not TOML, a secret may have become a key by a slip of the pen. Then it has a quote at least.
+    is_broken: bool,
 }
 
 /// A key or an element that was found: the way to it, and what stands there.
@@ -38,11 +40,7 @@ struct Found<'d, 't> {
 
 impl<'t> Document<'t> {
     fn parse(text: &'t str) -> Result<Self, ConfigError> {
-        let (root, errors) = DeTable::parse_recoverable(text);
-        let document = Self {
-            text,
-            root: root.into_inner(),
-        };
+        let (document, errors) = Self::read(text);
         match errors.first() {
             None => Ok(document),
             Some(error) => Err(document.not_toml(error)),
@@ -51,11 +49,17 @@ impl<'t> Document<'t> {
 
     /// As much of a document as can be read.
     pub(super) fn recover(text: &'t str) -> Self {
-        let (root, _) = DeTable::parse_recoverable(text);
-        Self {
+        Self::read(text).0
+    }
+
+    fn read(text: &'t str) -> (Self, Vec<toml::de::Error>) {
+        let (root, errors) = DeTable::parse_recoverable(text);
+        let document = Self {
             text,
             root: root.into_inner(),
-        }
+            is_broken: !errors.is_empty(),
+        };
+        (document, errors)
     }
 
     /// The parser's messages are fixed sentences; only its `Display` quotes the line.
@@ -112,12 +116,12 @@ impl<'t> Document<'t> {
 
     /// The innermost key or element that stands at this place.
     fn find(&self, at: usize) -> Option<Found<'_, 't>> {
-        in_table(&self.root, "", &|span| span.contains(&at))
+        self.in_table(&self.root, "", &|span| span.contains(&at))
     }
 
     /// A key on this line, for errors in what follows it.
     fn last_key_on(&self, line: usize) -> Option<Found<'_, 't>> {
-        in_table(&self.root, "", &|span| self.line_at(span.start) == line)
+        self.in_table(&self.root, "", &|span| self.line_at(span.start) == line)
     }
 
     /// The second one is not in the document, so its name is taken from the text.
@@ -131,61 +135,76 @@ impl<'t> Document<'t> {
                 None => self.header_before(span.start),
             };
         }
-        push_key(&mut path, name.trim_matches(['"', '\'']));
+        if self.is_bare(span) {
+            push_key(&mut path, name);
+        }
         path
     }
 
     /// The `[table]` or `[[table]]` under which this place is.
     fn header_before(&self, at: usize) -> String {
-        let starts = self.text.char_indices().map(|(start, _)| start);
-        let headers = starts.take_while(|start| *start <= at).filter(|start| {
-            let line = self.text.get(..*start).unwrap_or_default();
-            line.is_empty() || line.ends_with('\n')
-        });
-        let table = |start: usize| {
-            let line = self.text.get(start..).unwrap_or_default();
-            let indent = line.len() - line.trim_start_matches([' ', '\t']).len();
-            let found = self.find(start + indent)?;
-            (line.trim_start().starts_with('[') && found.value.is_table()).then_some(found.path)
-        };
-        headers.filter_map(table).last().unwrap_or_default()
+        let mut header = String::new();
+        let mut start = 0;
+        for line in self.text.split_inclusive('\n') {
+            if start > at {
+                break;
+            }
+            let indent = line.len() - line.trim_start().len();
+            if line.trim_start().starts_with('[')
+                && let Some(found) = self.find(start + indent)
+                && found.value.is_table()
+            {
+                header = found.path;
+            }
+            start += line.len();
+        }
+        header
     }
-}
 
-fn in_table<'d, 't>(
-    table: &'d DeTable<'t>,
-    path: &str,
-    is_here: &dyn Fn(Range<usize>) -> bool,
-) -> Option<Found<'d, 't>> {
-    table.iter().find_map(|(key, value)| {
-        let mut path = path.to_owned();
-        push_key(&mut path, key.get_ref());
-        in_value(value.get_ref(), &path, is_here).or_else(|| {
-            (is_here(key.span()) || is_here(value.span())).then_some(Found {
-                path,
-                value: value.get_ref(),
-            })
-        })
-    })
-}
-
-fn in_value<'d, 't>(
-    value: &'d DeValue<'t>,
-    path: &str,
-    is_here: &dyn Fn(Range<usize>) -> bool,
-) -> Option<Found<'d, 't>> {
-    match value {
-        DeValue::Table(table) => in_table(table, path, is_here),
-        DeValue::Array(array) => array.iter().enumerate().find_map(|(index, element)| {
-            let path = format!("{path}[{index}]");
-            in_value(element.get_ref(), &path, is_here).or_else(|| {
-                is_here(element.span()).then_some(Found {
+    fn in_table<'d>(
+        &self,
+        table: &'d DeTable<'t>,
+        path: &str,
+        is_here: &dyn Fn(Range<usize>) -> bool,
+    ) -> Option<Found<'d, 't>> {
+        table.iter().find_map(|(key, value)| {
+            if self.is_broken && !self.is_bare(&key.span()) {
+                return None;
+            }
+            let mut path = path.to_owned();
+            push_key(&mut path, key.get_ref());
+            self.in_value(value.get_ref(), &path, is_here).or_else(|| {
+                (is_here(key.span()) || is_here(value.span())).then_some(Found {
                     path,
-                    value: element.get_ref(),
+                    value: value.get_ref(),
                 })
             })
-        }),
-        _ => None,
+        })
+    }
+
+    fn in_value<'d>(
+        &self,
+        value: &'d DeValue<'t>,
+        path: &str,
+        is_here: &dyn Fn(Range<usize>) -> bool,
+    ) -> Option<Found<'d, 't>> {
+        match value {
+            DeValue::Table(table) => self.in_table(table, path, is_here),
+            DeValue::Array(array) => array.iter().enumerate().find_map(|(index, element)| {
+                let path = format!("{path}[{index}]");
+                self.in_value(element.get_ref(), &path, is_here).or_else(|| {
+                    is_here(element.span()).then_some(Found {
+                        path,
+                        value: element.get_ref(),
+                    })
+                })
+            }),
+            _ => None,
+        }
+    }
+
+    fn is_bare(&self, key: &Range<usize>) -> bool {
+        self.text.get(key.clone()).is_some_and(is_bare)
     }
 }
 
@@ -193,13 +212,17 @@ fn push_key(path: &mut String, key: &str) {
     if !path.is_empty() {
         path.push('.');
     }
-    let is_bare = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
-    if !key.is_empty() && key.len() <= 80 && key.bytes().all(is_bare) {
+    if key.len() <= 80 && is_bare(key) {
         path.push_str(key);
     } else {
         // Writing to a string cannot fail.
         let _ = write!(path, "{}", shown(key));
     }
+}
+
+fn is_bare(key: &str) -> bool {
+    let may_be = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
+    !key.is_empty() && key.bytes().all(may_be)
 }
 
 enum Step<'p> {

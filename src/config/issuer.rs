@@ -180,8 +180,8 @@ impl IssuerConfig {
         Ok(validator)
     }
 
-    /// The validator accepts `at+jwt` anyway. Beside it, one of the expected claims is the mark of access tokens; it
-    /// does not matter which, as all of them are expected of every token.
+    /// Exactly these types. Beside `at+jwt`, one of the expected claims is the mark of access tokens; it does not matter
+    /// which, as all of them are expected of every token.
     fn accept_types(&self, validator: JwtValidator, types: &[String]) -> Result<JwtValidator, ConfigError> {
         if types.is_empty() {
             return Err(ConfigError::new(
@@ -211,7 +211,13 @@ impl IssuerConfig {
                  every token of an issuer",
             ));
         };
-        validator.accept_types(others, mark).map_err(by_option)
+        let has_at_jwt = others.len() < types.len();
+        let validator = validator.accept_types(others, mark).map_err(by_option)?;
+        Ok(if has_at_jwt {
+            validator
+        } else {
+            validator.without_at_jwt()
+        })
     }
 
     /// A validator that asks the authorization server.
@@ -262,6 +268,8 @@ fn by_option(error: SetupError) -> ConfigError {
     let key = match error.option() {
         "endpoint" => "introspection_endpoint",
         "accept_types" => "token_types",
+        // Of a client's authentication, everything else was looked at before.
+        "client_auth" => "client_id",
         "leeway" => "leeway_seconds",
         "expect_claim" => "expect_claims",
         "client_id_claim" => "claims.client_id",

@@ -1,4 +1,122 @@
 //! A protector and its routes from a configuration file.
+//!
+//! ```
+//! use resource_protector::config::{ConfigError, ProtectorConfig};
+//!
+//! const TOML: &str = r#"
+//! [resource]
+//! identifier = "https://api.example.com" # the audience expected, unless an issuer names its own
+//! realm = "example"                      # optional; stands in challenges
+//!
+//! [[issuer]]
+//! issuer = "https://auth.example.com"    # `iss`, byte for byte
+//! kind = "jwt"                           # verified here, with the issuer's keys
+//! audience = ["https://api.example.com"] # optional
+//! jwks_uri = "https://auth.example.com/jwks"            # optional, else discovered
+//! algorithms = ["RS256", "ES256"]        # optional, else all with public keys
+//! token_types = ["at+jwt", "JWT"]        # optional; accepted `typ` values; "" accepts a missing one
+//! expect_claims = { token_use = "access", tier = ["gold", "silver"] } # optional; each must be one of these strings
+//! optional_claims = ["jti", "client_id"] # optional; of sub, client_id, iat, jti those that may be missing
+//! claims = { client_id = "azp", scope = "scp", audience = "client_id" } # optional; where they stand instead
+//! leeway_seconds = 10                    # optional; 300 at the most
+//! allow_insecure_http = false            # optional; http:// beyond loopback: whoever is on the way can make tokens
+//!
+//! [[issuer]]
+//! issuer = "https://auth.example.com"
+//! kind = "introspection"                 # asked about each token (RFC 7662)
+//! introspection_endpoint = "https://auth.example.com/introspect" # optional, else discovered
+//! client_id = "api"                      # who this service is there
+//! client_secret = "…"                    # or client_secret_file, or client_secret_env
+//! client_auth = "client_secret_basic"    # optional; see below
+//! opaque_prefix = "ory_at_"              # optional; each needs one when there are two introspection issuers
+//! cache_seconds = 60                     # optional; 0 remembers no answer
+//!
+//! [[route]]
+//! path = "/me"                           # whole path segments; the longest match wins
+//! methods = ["GET"]                      # optional, else all
+//! scope = "profile"                      # optional; all of these, with spaces between
+//! any_scope = ["orders:read admin", "root"] # optional; and any of these alternatives
+//!
+//! [[route]]
+//! path = "/shop"
+//! optional = true                        # lets requests without credentials in
+//!
+//! [[route]]
+//! path = "/healthz"
+//! public = true                          # looks at no token
+//! "#;
+//!
+//! # fn main() -> Result<(), ConfigError> {
+//! let config = ProtectorConfig::from_toml(TOML)?;
+//! let located = |error: ConfigError| error.located_in(TOML);
+//! // A tower layer for any service of `http` requests.
+//! let layer = config.protector().and_then(|protector| config.routes(protector)).map_err(located)?;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! Required are `resource.identifier`, one `[[issuer]]` with `issuer` and `kind`, and `path` in a route. Unknown keys,
+//! and keys that would have no effect, are errors. Errors name the line and the key and quote no secret. A configuration
+//! of your own has the tables [`ResourceConfig`], [`IssuerConfig`] and [`RouteConfig`] beside its own keys, is read with
+//! [`from_toml`], and makes a [`ProtectorConfig`] of them.
+//!
+//! # Issuers
+//!
+//! An issuer stands once per kind. What has the shape of a JWT goes to the `jwt` entry of the issuer that it names, or to
+//! that issuer's `introspection` entry where it has no other; a JWT of an unknown issuer is refused. Anything else goes to
+//! the `introspection` entry whose `opaque_prefix` it begins with, the longest if several match; one that stands alone
+//! needs no prefix. What one refuses is never tried at another.
+//!
+//! | only for `kind =` | keys |
+//! |---|---|
+//! | `"jwt"` | `jwks_uri`, `algorithms`, `token_types`, `optional_claims` |
+//! | `"introspection"` | `introspection_endpoint`, `client_id`, `client_secret`, `client_secret_file`, `client_secret_env`, `client_auth`, `private_key_file`, `opaque_prefix`, `cache_seconds` |
+//!
+//! `token_types` are exactly the types that are accepted; `at+jwt` alone unless set. Any other needs `expect_claims`, with a
+//! claim that only access tokens have: most issuers sign ID tokens with the same keys under the same type. `expect_claims`
+//! holds for all tokens of the entry; a claim that is a list must contain one of the values.
+//!
+//! `audience` under `claims` names a claim that is compared with the expected audience in tokens without `aud`: a token of
+//! a listed client passes, whichever API it was issued for.
+//!
+//! | `client_auth` | needs | is |
+//! |---|---|---|
+//! | `client_secret_basic` | `client_id`, a secret | the default; HTTP Basic, form-encoded first (RFC 6749 §2.3.1) |
+//! | `client_secret_basic_raw` | `client_id`, a secret | HTTP Basic as old servers read it, without encoding |
+//! | `client_secret_post` | `client_id`, a secret | both in the form |
+//! | `private_key_jwt` | `client_id`, `private_key_file` | a signed assertion (RFC 7523 §2.2); the key is PKCS#8 in PEM: RSA, EC or Ed25519 |
+//! | `none` | | nothing; for an endpoint that only this service can reach |
+//!
+//! Files are named from the working directory, read at start, and again when the authorization server refuses what stood in
+//! them. A line break at the end of a secret's file does not belong to it.
+//!
+//! Good answers are remembered for `cache_seconds`, 60 unless set, which is how long a revoked token may live on; refusals
+//! for five seconds at the most; with zero neither.
+//!
+//! # Routes
+//!
+//! A `path` is written decoded, as it reads: `/café au lait`. It covers itself and what is below it, in whole segments:
+//! `/me` is for `/me`, `/me/` and `/me/photo`, not for `/meow`. One slash at its end means nothing. Of the routes with the
+//! longest matching path the one that lists the method decides. If none does, the answer is 405 with `Allow`. HEAD counts
+//! as GET. Routes of one path must not overlap, and one without `methods` is for all of them. A path that no route names
+//! needs a valid token and no scope.
+//!
+//! `optional = true` lets absent credentials pass whatever the route demands, as
+//! [`Anonymous`](crate::Anonymous), and judges a token that is there.
+//!
+//! Matching cannot be led around. Somebody behind this service may remove dot segments, merge slashes, cut parameters off,
+//! or decode once more; so a path is 400, without a challenge, if it has
+//!
+//! - a dot segment, or an empty segment that is not the last;
+//! - a `\` or `;`, plain or percent-encoded;
+//! - a percent-encoded `/`, `.`, `%` or NUL;
+//! - percent-encoding that is invalid or not UTF-8, or a character beyond ASCII that is not percent-encoded;
+//! - no slash at its beginning, such as the `*` of `OPTIONS *`.
+//!
+//! All else is decoded once and compared with case.
+//!
+//! These 400 and 405 are always HTTP statuses, also for gRPC, with a fixed sentence as JSON. What the protector refuses has
+//! the form that [`ResourceProtectorLayer`] gives it.
 
 mod client;
 mod document;
@@ -6,6 +124,8 @@ mod error;
 mod issuer;
 mod route;
 mod said;
+#[cfg(test)]
+mod tests;
 
 use std::{
     collections::{HashMap, HashSet},

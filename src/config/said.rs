@@ -45,6 +45,7 @@ fn in_toml(expectation: &str) -> &str {
         "a boolean" => "true or false",
         "a sequence" => "a list",
         "a map" => "a table",
+        "path string" => "a string",
         "u8" => "a whole number from 0 to 255",
         "u16" => "a whole number from 0 to 65535",
         "u32" | "u64" | "u128" | "usize" => "a whole number, not negative",

@@ -128,6 +128,8 @@ pub(crate) struct Rules {
     pub(crate) algorithms: Vec<Algorithm>,
     pub(crate) leeway: Duration,
     pub(crate) names: ClaimNames,
+    /// Whether `at+jwt` is accepted, as RFC 9068 §4 has it.
+    pub(crate) at_jwt: bool,
     /// Beside `at+jwt`; the empty string stands for no `typ`.
     types: Vec<(String, AccessTokenMark)>,
     pub(crate) optional: Vec<OptionalClaim>,
@@ -143,6 +145,7 @@ impl Rules {
             algorithms: Algorithm::ALL.to_vec(),
             leeway: Duration::from_secs(10),
             names: ClaimNames::default(),
+            at_jwt: true,
             types: Vec::new(),
             optional: Vec::new(),
             expected: Vec::new(),
@@ -172,15 +175,12 @@ impl Rules {
     /// What can be said before the signature is verified: the type is an acceptable one.
     pub(crate) fn judge_header(&self, header: &Header) -> Result<(), Rejection> {
         let typ = header.typ.as_deref().map(media_type).unwrap_or_default();
-        if typ == "at+jwt" || self.types.iter().any(|(accepted, _)| *accepted == typ) {
+        if (self.at_jwt && typ == "at+jwt") || self.types.iter().any(|(accepted, _)| *accepted == typ) {
             return Ok(());
         }
         Err(Rejection::invalid_token(
             Reason::Type,
-            format!(
-                "expected `typ` at+jwt or another that was accepted, got {}",
-                shown(&typ)
-            ),
+            format!("expected one of the `typ` that are accepted, got {}", shown(&typ)),
         ))
     }
 

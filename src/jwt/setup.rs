@@ -362,6 +362,12 @@ impl JwtValidator {
         Ok(self)
     }
 
+    /// Accepts only the types that were given, and `at+jwt` no more.
+    pub(crate) fn without_at_jwt(mut self) -> Self {
+        self.rules.at_jwt = false;
+        self
+    }
+
     /// Says that this issuer puts one of `nonce`, `at_hash`, `c_hash` and `events` into access tokens, so that it does
     /// not speak against one. Where it is the only sign of an ID token, ID tokens are accepted from then on.
     ///

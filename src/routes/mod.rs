@@ -17,7 +17,16 @@ use tower_layer::Layer;
 pub(crate) use self::table::{Access, Routes, Rule, Taken};
 pub use self::{future::RoutesFuture, service::RoutesService};
 
-/// The routes of a configuration, as a layer in front of a service.
+/// The routes of a configuration, as a layer in front of a service. Made by
+/// [`ProtectorConfig::routes`](crate::config::ProtectorConfig::routes).
+///
+/// It judges the path of a request first: 400 for one that somebody may read in another way, 405 for a method that its
+/// route does not have. Then its route lets it in at once, or behind the protector. A layer inside must not change the
+/// path; one outside may, and then the changed one is judged.
+///
+/// The service has to be [`Clone`], and its response body's data `Bytes`, as for
+/// [`ResourceProtectorLayer`](crate::ResourceProtectorLayer). On an `axum::Router` it goes around the whole router:
+/// `nest` strips prefixes from the path that layers inside see.
 #[derive(Clone, Debug)]
 pub struct RoutesLayer {
     routes: Arc<Routes>,

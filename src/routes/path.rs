@@ -21,7 +21,7 @@ pub(super) fn read(raw: &str) -> Result<Cow<'_, str>, &'static str> {
     }
     let mut without_slash = raw.strip_suffix('/').unwrap_or(raw);
     if without_slash.bytes().any(|byte| ambiguous(byte) || !byte.is_ascii()) {
-        return Err("the path has a backslash, a semicolon, or a character that must be percent-encoded");
+        return Err("the path has a backslash, a semicolon, or a character beyond ASCII that is not percent-encoded");
     }
     if !without_slash.contains('%') {
         return Ok(Cow::Borrowed(without_slash));
@@ -49,4 +49,45 @@ pub(super) fn read(raw: &str) -> Result<Cow<'_, str>, &'static str> {
 /// What some servers take for a slash, for the beginning of parameters, or for the end.
 fn ambiguous(byte: u8) -> bool {
     matches!(byte, b'\\' | b';' | b'\0')
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn a_path_is_decoded_once_and_loses_one_slash_at_its_end() {
+        for (raw, expected) in [
+            ("/", ""),
+            ("/a", "/a"),
+            ("/a/", "/a"),
+            ("/a/B%20c", "/a/B c"),
+            ("/%c3%A9/", "/\u{e9}"),
+            ("/%41%7E%3F%23", "/A~?#"),
+            ("/a%0Ab", "/a\nb"),
+            ("/.../a.b", "/.../a.b"),
+        ] {
+            assert_eq!(read(raw), Ok(Cow::Borrowed(expected)), "{raw}");
+        }
+    }
+
+    proptest! {
+        /// Nobody finds another way in it, be it by decoding once more or by cleaning it up.
+        #[test]
+        fn what_is_read_can_be_read_in_one_way_only(
+            raw in proptest::collection::vec("[/.%;\\\\aé]|%(2[eEfF5]|5[cC]|3[bB]|00|61|c3%a9|ff)", 0..10)
+        ) {
+            let raw = format!("/{}", raw.concat());
+            if let Ok(path) = read(&raw) {
+                prop_assert!(!path.contains(['%', ';', '\\', '\0']), "{raw}");
+                for segment in path.split('/').skip(1) {
+                    prop_assert!(!matches!(segment, "" | "." | ".."), "{raw}");
+                }
+                let slashes = |path: &str| path.matches('/').count();
+                prop_assert_eq!(slashes(&path) + usize::from(raw.ends_with('/')), slashes(&raw));
+            }
+        }
+    }
 }

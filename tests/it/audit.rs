@@ -11,7 +11,9 @@ use bytes::Bytes;
 use http::{Request, Response};
 use http_body_util::Full;
 use resource_protector::{
-    CurrentToken, JwtValidator, Requirement, ResourceProtectorLayer, require_scope,
+    CurrentToken, JwtValidator, Requirement, ResourceProtectorLayer,
+    config::ProtectorConfig,
+    require_scope,
     testing::{TestClock, TestIssuer},
 };
 use tower::{Layer as _, ServiceBuilder};
@@ -65,10 +67,10 @@ impl<S: Subscriber> Layer<S> for Trail {
     }
 }
 
-/// The decisions of one request.
-async fn decisions(request: Request<Full<Bytes>>) -> Vec<(Level, BTreeMap<&'static str, String>)> {
-    let trail = Trail::of("resource_protector::decision");
-    let _guard = tracing::subscriber::set_default(Registry::default().with(trail.clone()));
+type Decisions = Vec<(Level, BTreeMap<&'static str, String>)>;
+
+/// The decisions of one request to a protector and a guard.
+async fn decisions(request: Request<Full<Bytes>>) -> Decisions {
     let handler = |request: Request<Full<Bytes>>| async move {
         let mut response = hello(Request::default()).await?;
         if let Some(token) = request.extensions().get::<CurrentToken>()
@@ -82,9 +84,48 @@ async fn decisions(request: Request<Full<Bytes>>) -> Vec<(Level, BTreeMap<&'stat
         .layer(protector().optional())
         .layer(require_scope("profile").or_anonymous())
         .service_fn(handler);
-    ask(service, request).await;
+    decisions_of(ask(service, request)).await
+}
+
+/// What is decided meanwhile.
+async fn decisions_of<T>(asking: impl Future<Output = T>) -> Decisions {
+    let trail = Trail::of("resource_protector::decision");
+    let _guard = tracing::subscriber::set_default(Registry::default().with(trail.clone()));
+    asking.await;
     let decided = std::mem::take(&mut *trail.events.lock().unwrap());
     decided.into_iter().map(|(level, fields)| (level, fields.0)).collect()
+}
+
+#[tokio::test]
+async fn what_a_route_decides_by_itself_is_one_event_without_query() {
+    let config = ProtectorConfig::from_toml(
+        r#"
+        resource.identifier = "https://api.test"
+        [[route]]
+        path = "/open"
+        methods = ["GET"]
+        public = true
+        "#,
+    );
+    let routes = config.unwrap().routes(protector()).unwrap();
+    for (method, path, level, decision, status) in [
+        ("GET", "/open", Level::DEBUG, "public", None),
+        ("POST", "/open", Level::INFO, "refused", Some("405")),
+        ("GET", "/open//", Level::INFO, "refused", Some("400")),
+        ("GET", "/other", Level::INFO, "refused", Some("401")),
+    ] {
+        let mut request = request(&[]);
+        *request.method_mut() = method.parse().unwrap();
+        *request.uri_mut() = format!("{path}?code=s3cret").parse().unwrap();
+        let decided = decisions_of(ask(routes.layer(tower::service_fn(hello)), request)).await;
+        let [(found, fields)] = decided.as_slice() else {
+            panic!("one event, got {decided:?}");
+        };
+        assert_eq!((*found, fields["decision"].as_str()), (level, decision));
+        assert_eq!(fields.get("status").map(String::as_str), status);
+        assert_eq!((fields["method"].as_str(), fields["path"].as_str()), (method, path));
+        assert!(!format!("{fields:?}").contains("s3cret"), "{fields:?}");
+    }
 }
 
 #[tokio::test]

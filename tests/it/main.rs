@@ -13,6 +13,7 @@
 mod audit;
 mod axum;
 mod by_issuer;
+mod config;
 mod conformance;
 mod end_to_end;
 mod examples;
@@ -25,6 +26,7 @@ mod jwt;
 mod optional;
 mod recipes;
 mod refusals;
+mod routes;
 mod servers;
 mod support;
 mod tower_contract;

@@ -7,6 +7,7 @@ use std::{
         Arc, Mutex,
         atomic::{AtomicUsize, Ordering},
     },
+    task::{Context, Poll},
 };
 
 use bytes::Bytes;
@@ -17,6 +18,7 @@ use resource_protector::{
     CurrentToken, Fetch, FetchError, Presented, Reason, Rejection, ResourceProtectorLayer, TokenValidator,
 };
 use serde_json::{Value, json};
+use tokio::sync::Semaphore;
 use tower::{Layer, Service, ServiceExt as _};
 
 /// A validator that knows a few tokens by heart, and counts how often it is asked.
@@ -213,5 +215,61 @@ impl Fetch for Web {
             }
         }
         Ok(response)
+    }
+}
+
+/// Answers `known` at once, and everything else when the gate opens.
+#[derive(Clone)]
+pub struct Gated(pub Arc<Semaphore>);
+
+impl TokenValidator for Gated {
+    async fn validate(&self, _: &Presented<'_>) -> Result<CurrentToken, Rejection> {
+        let _open = self.0.acquire().await;
+        CurrentToken::vouch_for(&serde_json::json!({ "sub": "slow" }))
+    }
+
+    fn validate_now(&self, presented: &Presented<'_>) -> Option<Result<CurrentToken, Rejection>> {
+        (presented.token() == "known").then(|| CurrentToken::vouch_for(&serde_json::json!({ "sub": "known" })))
+    }
+}
+
+/// Panics when it is called without having been polled ready.
+pub struct Strict {
+    ready: bool,
+    calls: Arc<AtomicUsize>,
+}
+
+impl Strict {
+    pub fn new(calls: Arc<AtomicUsize>) -> Self {
+        Self { ready: false, calls }
+    }
+}
+
+impl Clone for Strict {
+    fn clone(&self) -> Self {
+        Self {
+            ready: false,
+            calls: self.calls.clone(),
+        }
+    }
+}
+
+impl Service<Request<Full<Bytes>>> for Strict {
+    type Response = Response<Full<Bytes>>;
+    type Error = Infallible;
+    type Future = std::future::Ready<Result<Self::Response, Infallible>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        self.ready = true;
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, _: Request<Full<Bytes>>) -> Self::Future {
+        assert!(
+            std::mem::replace(&mut self.ready, false),
+            "called without having been polled ready"
+        );
+        self.calls.fetch_add(1, Ordering::SeqCst);
+        std::future::ready(Ok(Response::default()))
     }
 }

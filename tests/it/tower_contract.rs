@@ -20,57 +20,7 @@ use resource_protector::{
 use tokio::sync::Semaphore;
 use tower::{Layer as _, Service, ServiceBuilder, ServiceExt as _};
 
-use crate::support::{Known, ask, hello, request};
-
-/// Answers `known` at once, and everything else when the gate opens.
-#[derive(Clone)]
-struct Gated(Arc<Semaphore>);
-
-impl TokenValidator for Gated {
-    async fn validate(&self, _: &Presented<'_>) -> Result<CurrentToken, Rejection> {
-        let _open = self.0.acquire().await;
-        CurrentToken::vouch_for(&serde_json::json!({ "sub": "slow" }))
-    }
-
-    fn validate_now(&self, presented: &Presented<'_>) -> Option<Result<CurrentToken, Rejection>> {
-        (presented.token() == "known").then(|| CurrentToken::vouch_for(&serde_json::json!({ "sub": "known" })))
-    }
-}
-
-/// Panics when it is called without having been polled ready.
-struct Strict {
-    ready: bool,
-    calls: Arc<AtomicUsize>,
-}
-
-impl Clone for Strict {
-    fn clone(&self) -> Self {
-        Self {
-            ready: false,
-            calls: self.calls.clone(),
-        }
-    }
-}
-
-impl Service<Request<Full<Bytes>>> for Strict {
-    type Response = Response<Full<Bytes>>;
-    type Error = Infallible;
-    type Future = std::future::Ready<Result<Self::Response, Infallible>>;
-
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
-        self.ready = true;
-        Poll::Ready(Ok(()))
-    }
-
-    fn call(&mut self, _: Request<Full<Bytes>>) -> Self::Future {
-        assert!(
-            std::mem::replace(&mut self.ready, false),
-            "called without having been polled ready"
-        );
-        self.calls.fetch_add(1, Ordering::SeqCst);
-        std::future::ready(Ok(Response::default()))
-    }
-}
+use crate::support::{Gated, Known, Strict, ask, hello, request};
 
 #[tokio::test]
 async fn only_a_service_that_was_polled_ready_is_called() {
@@ -79,10 +29,7 @@ async fn only_a_service_that_was_polled_ready_is_called() {
     let mut service = ServiceBuilder::new()
         .layer(ResourceProtectorLayer::new(Gated(gate)))
         .layer(require_token())
-        .service(Strict {
-            ready: false,
-            calls: calls.clone(),
-        });
+        .service(Strict::new(calls.clone()));
     for token in ["known", "slow", "known", "slow"] {
         let ready = service.ready().await.unwrap();
         let response = ready.call(request(&[&format!("Bearer {token}")])).await.unwrap();
