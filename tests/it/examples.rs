@@ -161,6 +161,11 @@ fn custom_validator_answers_as_it_says() {
 }
 
 #[test]
+fn google_tokeninfo_answers_as_it_says() {
+    Example::start("google_tokeninfo", &[]).paste(5);
+}
+
+#[test]
 fn own_token_table_answers_as_it_says() {
     Example::start("own_token_table", &[]).paste(6);
 }

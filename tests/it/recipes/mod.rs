@@ -47,8 +47,8 @@ fn section(title: &str) -> &'static str {
 
 /// A block of a section, by its language, counted from zero.
 fn block(title: &str, language: &str, index: usize) -> &'static str {
-    let blocks = section(title).split(&format!("\n```{language}\n")).skip(1);
-    let block = blocks.into_iter().nth(index).expect("the block");
+    let start = format!("\n```{language}\n");
+    let block = section(title).split(&start).nth(index + 1).expect("the block");
     block.split("\n```").next().unwrap()
 }
 
