@@ -17,6 +17,7 @@ use resource_protector::{
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+/// Asks on every request. Keep answers for a short time if that is too often.
 struct GoogleTokens {
     fetch: ReqwestFetch,
     endpoint: String,
@@ -34,7 +35,6 @@ struct TokenInfo {
 }
 
 impl TokenValidator for GoogleTokens {
-    /// Asks on every request. Keep answers for a short time if that is too often.
     async fn validate(&self, presented: &Presented<'_>) -> Result<CurrentToken, Rejection> {
         let outage = |problem: &str| Rejection::unavailable(format!("tokeninfo: {problem}"));
         let invalid = |reason, problem: &'static str| Err(Rejection::invalid_token(reason, problem));
@@ -50,27 +50,23 @@ impl TokenValidator for GoogleTokens {
         match answer.status() {
             StatusCode::OK => {}
             StatusCode::BAD_REQUEST => return invalid(Reason::Inactive, "Google does not know the token"),
-            // Not the token's fault: 503, or clients would throw good tokens away.
-            _ => return Err(outage("expected status 200 or 400")),
+            _ => return Err(outage("expected status 200 or 400")), // not the token's fault: 503
         }
         let info: TokenInfo = serde_json::from_slice(answer.body()).map_err(|_| outage("an odd answer"))?;
         if info.aud != self.client {
             return invalid(Reason::Audience, "a token of somebody else's client");
         }
         let expires_at: u64 = info.exp.parse().map_err(|_| outage("`exp` is not a number"))?;
-        let (subject, client, scope) = (info.sub, info.aud, info.scope);
-        CurrentToken::vouch_for(
-            &json!({ "iss": "https://accounts.google.com", "sub": subject, "client_id": client,
-            "scope": scope, "exp": expires_at }),
-        )
+        let claims = json!({ "iss": "https://accounts.google.com", "sub": info.sub, "client_id": info.aud,
+            "scope": info.scope, "exp": expires_at });
+        CurrentToken::vouch_for(&claims)
     }
 }
 
 /// Stands for Google: `ours` and `late` are of our client, `theirs` of another.
 async fn tokeninfo(Form(form): Form<HashMap<String, String>>) -> (StatusCode, Json<Value>) {
     let info = |aud: &str, exp: &str| {
-        let info =
-            json!({ "azp": aud, "aud": aud, "sub": "1101694", "scope": "openid", "exp": exp, "expires_in": "3599" });
+        let info = json!({ "azp": aud, "aud": aud, "sub": "1101694", "scope": "openid", "exp": exp });
         (StatusCode::OK, Json(info))
     };
     match form.get("access_token").map(String::as_str) {
@@ -95,14 +91,9 @@ async fn main() -> Result<(), Box<dyn Error>> {
         .route("/me", get(|token: CurrentToken| async move { format!("{token:?}\n") }))
         .layer(ResourceProtectorLayer::new(tokens));
     println!("listening on {here}");
-    for (status, token) in [
-        (200, "ours"),
-        (401, "late"),
-        (401, "theirs"),
-        (401, "x"),
-        (503, "unlucky"),
-    ] {
-        println!("\n# {status}\ncurl -i -H 'Authorization: Bearer {token}' {here}/me");
+    for case in ["200 ours", "401 late", "401 theirs", "401 x", "503 unlucky"] {
+        let token = case.split(' ').next_back().unwrap_or_default();
+        println!("\n# {case}\ncurl -i -H 'Authorization: Bearer {token}' {here}/me");
     }
     axum::serve(listener, app.route("/tokeninfo", post(tokeninfo))).await?;
     Ok(())

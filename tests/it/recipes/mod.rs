@@ -206,3 +206,31 @@ fn every_knob_is_expressed_or_waived_with_a_reason() {
     );
     assert!(rows.iter().all(|row| row.1 > 10));
 }
+
+#[test]
+fn every_option_that_the_page_links_exists() {
+    let mut source = String::new();
+    let mut folders = vec![std::path::PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/src"))];
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+            } else {
+                source.push_str(&std::fs::read_to_string(path).unwrap());
+            }
+        }
+    }
+    let links = PAGE
+        .lines()
+        .filter_map(|line| line.strip_prefix('[')?.split_once("]: https://docs.rs/"));
+    let names: Vec<&str> = links.map(|(name, _)| name).collect();
+    assert!(names.len() > 30, "{names:?}");
+    for name in names {
+        let item = match name.split_once("::") {
+            Some((_, method)) => format!("pub fn {method}"),
+            None => format!(" {name}"),
+        };
+        assert!(source.contains(&item), "{name}");
+    }
+}
