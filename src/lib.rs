@@ -125,7 +125,7 @@ mod validate;
 
 /// The futures of this crate's services.
 pub mod future {
-    pub use crate::{protector::ResponseFuture, require::RequireFuture};
+    pub use crate::{credentials::FormTokenFuture, protector::ResponseFuture, require::RequireFuture};
 }
 
 #[cfg(feature = "reqwest")]
@@ -138,6 +138,7 @@ pub use crate::{
     audience::Audience,
     claims::Confirmation,
     clock::{Clock, Moment, SystemClock},
+    credentials::{FormBody, FormTokenLayer, FormTokenService},
     error::SetupError,
     fetch::{Fetch, FetchError},
     protector::{Anonymous, RefusalBody, ResourceProtector, ResourceProtectorLayer},
