@@ -53,8 +53,8 @@ impl TokenCookie {
     }
 }
 
-/// Whether it does no harm, and shows nothing to the page that caused it, whoever's page that is. What asks for an
-/// upgrade does: a WebSocket is opened by a GET, and other than with `fetch`, any page may read what comes out of it.
+/// Whether it does no harm, and shows nothing to the page that caused it, whoever's page that is (RFC 9110 §9.2.1). An
+/// upgrade may do both: a WebSocket is opened by a GET, and browsers let the page read what it says, whatever its origin.
 fn is_harmless(request: &Parts) -> bool {
     let is_safe = matches!(
         request.method,

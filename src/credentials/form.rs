@@ -46,8 +46,9 @@ const DEFAULT_MAX_LENGTH: usize = 64 * 1024;
 ///
 /// Every form is read into memory before the protector decides, up to [`max_length`](Self::max_length); a longer one is
 /// refused by the protector with 413, even if it has a good token somewhere else, because a token in the form as well
-/// would make it a 400. A body that arrives slowly or never ends is waited for: put a time-out outside, as for any
-/// service that reads bodies. Meanwhile the request holds no capacity of the services further in.
+/// would make it a 400. The layer itself refuses nothing: routes without a protector get any form. A body that arrives
+/// slowly or never ends is waited for, so put a time-out outside, as for any service that reads bodies. Meanwhile the
+/// request holds no capacity of the services further in.
 ///
 /// RFC 6750 §2.2 wants it only where a browser cannot send an `Authorization` field. In the body the token is seen by
 /// the handler, and by whatever logs bodies.

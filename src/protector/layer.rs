@@ -111,14 +111,16 @@ impl ResourceProtectorLayer {
     /// Looks for the token in this header, too: its whole value is the token, without a scheme. That is how some proxies
     /// pass a token on: `Cf-Access-Jwt-Assertion`, `X-Forwarded-Access-Token`.
     ///
-    /// The token is checked like any other, so that a client may as well send the header itself. What was in the header
-    /// on its way is not: if the proxy uses it to pass on a token of its own, it must take away what clients send in it,
-    /// or they choose among all tokens they have. A header that stands twice is 400, an empty one is none.
+    /// The token is checked like any other, so that nothing is won by sending the header past the proxy. Still, a proxy
+    /// that sets it must take away what clients send in it. And if the proxy adds it to whatever a browser with a session
+    /// sends, a forged request gets it, too: then the defence against forged requests (CSRF) is the proxy's. A header that
+    /// stands twice is 400, an empty one is none. An answer to it gets `Cache-Control: private`, as for every place but
+    /// `Authorization`.
     ///
     /// # Errors
     ///
-    /// When it is no field name, or one with another meaning (`Authorization`, `Cookie`, `Host`, `Content-…`, `Sec-…`, those of
-    /// the connection and their like), or a header was set before.
+    /// When it is no field name, or one with another meaning (`Authorization`, `Cookie`, `Host`, `Content-…`, `Sec-…`,
+    /// those of the connection and their like), or a header was set before.
     pub fn token_in_header(mut self, name: impl AsRef<str>) -> Result<Self, SetupError> {
         let header = TokenHeader::new(name.as_ref())?;
         set_once("token_in_header", &mut self.policy().places.header, header)?;
@@ -133,9 +135,9 @@ impl ResourceProtectorLayer {
     /// ```
     ///
     /// It is looked for in WebSocket handshakes only (RFC 6455 §4.1, RFC 8441 §5). There, a token has none of the
-    /// characters `/` and `=`; a JWT never does. Two of them are 400. The service must choose another of the protocols
-    /// on offer, or none: so that it cannot send the token back, it is taken away before the request goes further in. A second
-    /// protector there does not see it.
+    /// characters `/` and `=`; a JWT never does. Two of them are 400. So that the service cannot send the token back, it is
+    /// taken away before the request goes further in; a second protector there does not see it. The page offers another
+    /// protocol beside it, and the service chooses that: browsers give up where none of those they offer is chosen.
     ///
     /// # Errors
     ///
@@ -154,8 +156,8 @@ impl ResourceProtectorLayer {
     ///
     /// URIs end up in the logs of every server and proxy on the way, in the browser's history, in bookmarks, and in the
     /// `Referer` of the pages and images that an answer links to, and a bearer token belongs to whoever reads it there.
-    /// OAuth 2.1 and FAPI forbid it. Use it only for what cannot send a header, with short-lived tokens, and keep queries out
-    /// of your logs. The query is passed on as it is.
+    /// OAuth 2.1 and FAPI forbid it. Use it only for what cannot send a header, with short-lived tokens, and keep queries
+    /// out of your logs. The query is passed on as it is; a parameter that stands twice is 400.
     #[must_use]
     pub fn dangerous_token_in_uri_query(mut self) -> Self {
         self.policy().places.query = true;
@@ -171,10 +173,10 @@ impl ResourceProtectorLayer {
     /// as `https://app.example.com`. With no `own_origins`, the former alone counts. `Origin: null` never does; browsers send
     /// it, among others, with forms of pages that have the referrer policy `no-referrer`.
     ///
-    /// Handlers of safe methods must change nothing, and no layer further in may make another method of them. Whoever sets the
-    /// cookie makes it `Secure`, `HttpOnly` and `SameSite=Lax` or `Strict`, and gives it a name that begins with `__Host-`,
-    /// so that no other host of the domain can set it (RFC 6265bis §4.1.3). If it stands twice all the same, it is 400. An
-    /// empty cookie is none. The cookie is not percent-decoded; a value in quotation marks is 400.
+    /// Handlers of safe methods must change nothing, and no layer further in may make another method of them. Whoever
+    /// sets the cookie makes it `Secure`, `HttpOnly` and `SameSite=Lax` or `Strict`, and gives it a name that begins with
+    /// `__Host-`, so that no other host of the domain can set it (RFC 6265bis §4.1.3). If it stands twice all the same, it
+    /// is 400. An empty cookie is none. It is not percent-decoded, and a value in quotation marks is 400.
     ///
     /// # Errors
     ///

@@ -50,7 +50,7 @@ impl Body for Frames {
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.hint.clone()
+        self.hint
     }
 }
 
@@ -496,6 +496,46 @@ async fn an_axum_router_serves_forms_with_their_token() {
         .await
         .unwrap();
     assert_eq!(refused.status(), 403);
+}
+
+/// Sends these bytes to a server on loopback; the answer until the server closes the connection.
+async fn exchange(request: &str) -> String {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    let app = Router::new()
+        .route("/orders", post(|_: CurrentToken, form: String| async { form }))
+        .layer(protector())
+        .layer(FormTokenLayer::new());
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let mut client = tokio::net::TcpStream::connect(listener.local_addr().unwrap())
+        .await
+        .unwrap();
+    let server = tokio::spawn(async { axum::serve(listener, app).await });
+    client.write_all(request.as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    client.read_to_string(&mut answer).await.unwrap();
+    server.abort();
+    answer
+}
+
+const HEAD: &str =
+    "POST /orders HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Type: application/x-www-form-urlencoded\r\n";
+
+#[tokio::test]
+async fn a_chunked_form_is_read_from_the_wire() {
+    let answer = exchange(&format!(
+        "{HEAD}Transfer-Encoding: chunked\r\n\r\n7\r\nitem=a&\r\nf\r\naccess_token=a1\r\n0\r\n\r\n"
+    ))
+    .await;
+    assert!(
+        answer.starts_with("HTTP/1.1 200 ") && answer.ends_with("\r\nitem=a&access_token=a1"),
+        "{answer}"
+    );
+}
+
+#[tokio::test]
+async fn a_form_that_announces_too_much_is_answered_without_waiting_for_it() {
+    let answer = exchange(&format!("{HEAD}Content-Length: 65537\r\n\r\n")).await;
+    assert!(answer.starts_with("HTTP/1.1 413 "), "{answer}");
 }
 
 proptest! {
