@@ -41,7 +41,10 @@ impl Issuer {
         if identifier.contains('?') {
             return Err(SetupError::new(
                 "issuer",
-                format_args!("expected a URL without query, got {}", shown(identifier)),
+                format_args!(
+                    "expected a URL without query, got one with a query: {}",
+                    shown(without_query(identifier))
+                ),
             ));
         }
         Ok(Self {

@@ -3,6 +3,7 @@
 //! What a recipe's code and its gateway configuration say is taken from the page or compared with it, so that what is
 //! tested and what is read cannot drift apart.
 
+mod answers;
 mod auth0;
 mod authentik;
 mod cognito;
