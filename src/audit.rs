@@ -15,7 +15,7 @@ const DECISION: &str = "resource_protector::decision";
 /// What was asked for: the query is left out, as it may hold secrets.
 type Asked<'a> = (&'a Method, &'a Uri);
 
-pub(crate) fn admitted(asked: Asked<'_>, token: &CurrentToken) {
+pub(crate) fn admitted(asked: Asked<'_>, token: &CurrentToken, place: &'static str) {
     tracing::debug!(
         target: DECISION,
         decision = "admitted",
@@ -24,6 +24,7 @@ pub(crate) fn admitted(asked: Asked<'_>, token: &CurrentToken) {
         issuer = token.issuer(),
         client_id = token.client_id(),
         token_id = token.jwt_id(),
+        place,
         age_seconds = token.age().as_secs(),
     );
 }

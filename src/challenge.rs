@@ -67,7 +67,7 @@ impl ChallengeParams {
         }
         if text.is_empty() {
             // RFC 6750 §3: the scheme "MUST be followed by one or more auth-param values". With nothing else to say,
-            // the challenge says where a token is looked for, in the words of RFC 9728 §2.
+            // the challenge says where a token is best put, in the words of RFC 9728 §2: that place is always looked at.
             add_param(&mut text, "bearer_methods_supported", "header");
         }
         HeaderValue::try_from(text).unwrap_or_else(|_| HeaderValue::from_static("Bearer error=\"invalid_token\""))

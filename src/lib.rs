@@ -54,6 +54,23 @@
 //! With tonic: the layer goes on the server or, by `tonic::service::LayerExt::named_layer`, on one service; a method finds
 //! the token by `request.extensions().get::<CurrentToken>()`.
 //!
+//! # Where tokens are looked for
+//!
+//! In the `Authorization` field, and in no other place but those that are switched on:
+//!
+//! | place | switched on by | |
+//! |---|---|---|
+//! | a header of your choice | [`token_in_header`](ResourceProtectorLayer::token_in_header) | its whole value is the token, as proxies pass it on |
+//! | `Sec-WebSocket-Protocol` | [`token_in_websocket_protocol`](ResourceProtectorLayer::token_in_websocket_protocol) | for pages that open a WebSocket |
+//! | a form | [`FormTokenLayer`], a layer of its own in front | RFC 6750 §2.2; reads the body |
+//! | the query of the URI | [`dangerous_token_in_uri_query`](ResourceProtectorLayer::dangerous_token_in_uri_query) | RFC 6750 §2.3; ends up in logs |
+//! | a cookie | [`token_in_cookie`](ResourceProtectorLayer::token_in_cookie) | needs a sign that a page of our own sent it |
+//!
+//! Credentials in two of these places are 400, and so are malformed ones in one of them, whatever stands in the others;
+//! `Authorization: Basic` beside a token elsewhere counts as two. Only the cookie, which browsers send unasked, is passed
+//! over where there is anything else. The length of a token is limited in each of them. Answers to a token from any other place
+//! than `Authorization` get `Cache-Control: private`, since shared caches know of that field alone (RFC 9111 §3.5).
+//!
 //! # Configuration
 //!
 //! The feature `config` makes all of this from a TOML file: issuers, audience, and what each path demands. See [`config`].
@@ -63,9 +80,11 @@
 //! | what happened | [kind](RejectionKind) | HTTP | `WWW-Authenticate` | gRPC |
 //! |---|---|---|---|---|
 //! | no credentials, or another scheme | `NoCredentials` | 401, empty body | `Bearer`, with realm, scope and metadata as configured, no error | UNAUTHENTICATED |
-//! | malformed credentials | `Malformed` | 400 | `error="invalid_request"` | UNAUTHENTICATED |
+//! | malformed credentials, or in two places | `Malformed` | 400 | `error="invalid_request"` | UNAUTHENTICATED |
 //! | expired, revoked, unknown, not for us, not genuine | `InvalidToken` | 401 | `error="invalid_token"` | UNAUTHENTICATED |
 //! | a scope or another right is missing | `InsufficientScope` | 403 | `error="insufficient_scope"`, scope | PERMISSION_DENIED |
+//! | a cookie, not sent by a page of our own | `CrossSite` | 403 | none | PERMISSION_DENIED |
+//! | a form longer than is searched for a token | `TooLarge` | 413 | none | RESOURCE_EXHAUSTED |
 //! | the authorization server did not say | `Unavailable` | 503, `Retry-After` | none | UNAVAILABLE |
 //! | our own fault | `Misconfigured` | 500 | none | INTERNAL |
 //!
@@ -83,6 +102,7 @@
 //! | `status`, `kind`, `reason`, `detail` | of a refusal: HTTP status, [`RejectionKind`], [`Reason`], and a sentence with what was expected and what came |
 //! | `method`, `path` | what was asked for, without the query |
 //! | `issuer`, `client_id`, `token_id` | of the token: `iss`, `client_id`, `jti` |
+//! | `place` | of an admitted token: where it stood: `authorization`, `header`, `websocket`, `form`, `query` or `cookie` |
 //! | `age_seconds` | of an admitted token: how old the authorization server's answer is |
 //!
 //! Neither tokens nor secrets nor subjects are in them. Trouble with keys has the target `resource_protector::keys`,
@@ -138,7 +158,7 @@ mod validate;
 pub mod future {
     #[cfg(feature = "config")]
     pub use crate::routes::RoutesFuture;
-    pub use crate::{protector::ResponseFuture, require::RequireFuture};
+    pub use crate::{credentials::FormTokenFuture, protector::ResponseFuture, require::RequireFuture};
 }
 
 #[cfg(feature = "reqwest")]
@@ -153,6 +173,7 @@ pub use crate::{
     audience::Audience,
     claims::Confirmation,
     clock::{Clock, Moment, SystemClock},
+    credentials::{FormBody, FormTokenLayer, FormTokenService},
     error::SetupError,
     fetch::{Fetch, FetchError},
     protector::{Anonymous, RefusalBody, ResourceProtector, ResourceProtectorLayer},
@@ -172,3 +193,8 @@ pub use crate::{
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]
 struct ReadMe;
+
+/// Keeps the recipes compiling.
+#[cfg(doctest)]
+#[doc = include_str!("../docs/issuers.md")]
+struct Recipes;

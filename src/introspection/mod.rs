@@ -242,6 +242,7 @@ impl IntrospectionValidator {
                     leeway: Duration::from_secs(10),
                     may_carry: Vec::new(),
                     expected: Vec::new(),
+                    expiry_required: false,
                 },
                 remembered: Remembered::new(
                     10_000,
@@ -355,6 +356,13 @@ impl IntrospectionValidator {
     {
         let expected = ExpectedClaim::new(name, accepted)?;
         Ok(self.with(|inner| inner.rules.expected.push(expected)))
+    }
+
+    /// Refuses answers without `exp`, which RFC 7662 §2.2 has as optional. Without this they are good for as long as
+    /// they are remembered.
+    #[must_use]
+    pub fn expiry_required(self) -> Self {
+        self.with(|inner| inner.rules.expiry_required = true)
     }
 
     /// Says that an answer with this status and no body means that the token is not known: Kanidm's 401.

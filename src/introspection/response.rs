@@ -23,6 +23,7 @@ pub(super) struct Rules {
     pub(super) leeway: Duration,
     pub(super) may_carry: Vec<String>,
     pub(super) expected: Vec<ExpectedClaim>,
+    pub(super) expiry_required: bool,
 }
 
 /// Types of access tokens, as `token_type` (RFC 6749 §7.1) and as servers write it.
@@ -66,6 +67,9 @@ impl Rules {
                     format!("expected `iss` {}, got {}", shown(expected), shown(found)),
                 ));
             }
+        }
+        if self.expiry_required && claims.expires_at.is_none() {
+            return Err(Rejection::invalid_token(Reason::Claim, "the answer has no `exp`"));
         }
         for expected in &self.expected {
             expected.judge(&answer)?;

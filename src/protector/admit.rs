@@ -8,7 +8,7 @@ use crate::{
     audit,
     challenge::ChallengeParams,
     clock::{Clock, Moment},
-    credentials::{self, Credentials},
+    credentials::{Credentials, Place, Places},
     rejection::{Forms, Reason, Rejection, ReplaceRefusal},
     require::Requirement,
     scope::Scope,
@@ -23,7 +23,7 @@ pub(crate) struct Policy {
     pub(crate) requirement: Option<Requirement>,
     pub(crate) optional: bool,
     pub(crate) cors_preflight: bool,
-    pub(crate) max_length: usize,
+    pub(crate) places: Places,
     pub(crate) forms: Forms,
     pub(crate) challenge: ChallengeParams,
     pub(crate) hierarchy: Option<ScopeHierarchy>,
@@ -50,12 +50,12 @@ pub(crate) enum Admission {
     Enter(Entered),
     Refuse(Rejection),
     /// The validator has to wait for something, to judge this token.
-    Ask(String),
+    Ask(String, Place),
 }
 
 /// With what a request enters.
 pub(crate) enum Entered {
-    With(CurrentToken),
+    With(CurrentToken, Place),
     Without(Anonymous),
 }
 
@@ -65,9 +65,13 @@ pub(crate) type Asking = BoxFuture<'static, (Parts, Result<Entered, Rejection>)>
 impl Policy {
     /// Steps 1 to 5 for a request. Whoever is let in here is inside; read it from top to bottom.
     pub(crate) fn admit(&self, request: &Parts, now: Moment) -> Admission {
-        let token = match credentials::read(&request.headers, self.max_length) {
-            Credentials::Bearer(token) => token,
+        let (token, place) = match self.places.read(request) {
+            Credentials::Token(token, place) => (token, place),
             Credentials::Malformed(why) => return Admission::Refuse(Rejection::malformed(why)),
+            Credentials::TooLong => return Admission::Refuse(Rejection::too_large("a form longer than is searched")),
+            Credentials::CrossSite => {
+                return Admission::Refuse(Rejection::cross_site("a cookie, not from our own page"));
+            }
             Credentials::OtherScheme => return Admission::Refuse(self.no_credentials("another scheme than Bearer")),
             Credentials::Absent if self.cors_preflight && is_preflight(request) => {
                 return Admission::Enter(Entered::Without(Anonymous::Preflight));
@@ -77,10 +81,10 @@ impl Policy {
             }
             Credentials::Absent => return Admission::Refuse(self.no_credentials("no credentials")),
         };
-        match self.validator.now(&Presented::new(token, request, now)) {
-            None => Admission::Ask(token.to_owned()),
+        match self.validator.now(&Presented::new(&token, request, now)) {
+            None => Admission::Ask(token.into_owned(), place),
             Some(answer) => match answer.and_then(|token| self.judge(token, now)) {
-                Ok(token) => Admission::Enter(Entered::With(token)),
+                Ok(token) => Admission::Enter(Entered::With(token, place)),
                 Err(rejection) => Admission::Refuse(rejection),
             },
         }
@@ -105,13 +109,13 @@ impl Policy {
     }
 
     /// Steps 2 to 5, where step 2 has to wait. Owns the request's head; the body is not needed.
-    pub(crate) fn ask(self: Arc<Self>, token: String, request: Parts) -> Asking {
+    pub(crate) fn ask(self: Arc<Self>, token: String, place: Place, request: Parts) -> Asking {
         Box::pin(async move {
             let presented = Presented::new(&token, &request, self.clock.now());
             let answer = self.validator.later(&presented).await;
             // It may have taken a while: what is over by now is over.
             let answer = answer.and_then(|token| self.judge(token, self.clock.now()));
-            (request, answer.map(Entered::With))
+            (request, answer.map(|token| Entered::With(token, place)))
         })
     }
 
@@ -129,8 +133,9 @@ impl Policy {
         request.extensions.remove::<Anonymous>();
         let asked = (&request.method, &request.uri);
         match entered {
-            Entered::With(token) => {
-                audit::admitted(asked, &token);
+            Entered::With(token, place) => {
+                audit::admitted(asked, &token, place.as_str());
+                self.places.tidy(place, &mut request.headers);
                 request.extensions.insert(token);
             }
             Entered::Without(anonymous) => {
@@ -174,7 +179,7 @@ impl fmt::Debug for Policy {
             .field("requirement", &self.requirement)
             .field("optional", &self.optional)
             .field("cors_preflight", &self.cors_preflight)
-            .field("max_length", &self.max_length)
+            .field("places", &self.places)
             .field("forms", &self.forms)
             .field("challenge", &self.challenge)
             .finish_non_exhaustive()

@@ -15,11 +15,11 @@ use tower_service::Service;
 use super::{
     admit::{Asking, Policy},
     body::RefusalBody,
+    respond::Answering,
 };
 use crate::{
     audit,
     rejection::{Form, Rejection},
-    token::CurrentToken,
 };
 
 pin_project! {
@@ -50,12 +50,12 @@ pin_project! {
         Readying {
             request: Option<Request<ReqBody>>,
             inner: S,
-            token: Option<CurrentToken>,
+            answering: Answering,
         },
         Inner {
             #[pin]
             future: F,
-            token: Option<CurrentToken>,
+            answering: Answering,
         },
         Refused { rejection: Option<Rejection> },
     }
@@ -74,9 +74,9 @@ impl<S, ReqBody> ResponseFuture<S, ReqBody>
 where
     S: Service<Request<ReqBody>>,
 {
-    pub(super) fn inner(policy: Arc<Policy>, form: Form, future: S::Future, token: Option<CurrentToken>) -> Self {
+    pub(super) fn inner(policy: Arc<Policy>, form: Form, future: S::Future, answering: Answering) -> Self {
         Self {
-            state: State::Inner { future, token },
+            state: State::Inner { future, answering },
             policy,
             form,
         }
@@ -120,18 +120,22 @@ where
                     };
                     match answer {
                         Ok(entered) => {
-                            let token = entered.token_to_name(this.policy);
+                            let answering = Answering::of(&entered, this.policy);
                             this.policy.enter(entered, &mut parts);
                             State::Readying {
                                 request: Some(Request::from_parts(parts, body)),
                                 inner,
-                                token,
+                                answering,
                             }
                         }
                         Err(rejection) => State::refused(rejection, &parts.method, &parts.uri),
                     }
                 }
-                StateProjection::Readying { request, inner, token } => {
+                StateProjection::Readying {
+                    request,
+                    inner,
+                    answering,
+                } => {
                     ready!(inner.poll_ready(cx))?;
                     let Some(request) = request.take() else {
                         return Poll::Pending;
@@ -139,14 +143,14 @@ where
                     match this.policy.still_good(&request) {
                         Ok(()) => State::Inner {
                             future: inner.call(request),
-                            token: token.take(),
+                            answering: std::mem::take(answering),
                         },
                         Err(rejection) => State::refused(rejection, request.method(), request.uri()),
                     }
                 }
-                StateProjection::Inner { future, token } => {
+                StateProjection::Inner { future, answering } => {
                     let response = ready!(future.poll(cx))?;
-                    return Poll::Ready(Ok(this.policy.pass_on(response, this.form.clone(), token.as_ref())));
+                    return Poll::Ready(Ok(this.policy.pass_on(response, this.form.clone(), answering)));
                 }
                 StateProjection::Refused { rejection } => {
                     return match rejection.take() {

@@ -10,7 +10,7 @@ use super::{admit::Policy, service::ResourceProtector};
 use crate::{
     challenge::ChallengeParams,
     clock::{Clock, SystemClock},
-    credentials,
+    credentials::{Places, TokenCookie, TokenHeader, TokenProtocol},
     endpoint::{Endpoint, Http},
     error::{SetupError, at_start},
     rejection::{Forms, Rejection},
@@ -55,7 +55,7 @@ impl ResourceProtectorLayer {
                 requirement: None,
                 optional: false,
                 cors_preflight: false,
-                max_length: credentials::DEFAULT_MAX_LENGTH,
+                places: Places::default(),
                 forms: Forms::default(),
                 challenge: ChallengeParams::default(),
                 hierarchy: None,
@@ -82,7 +82,8 @@ impl ResourceProtectorLayer {
     }
 
     /// Lets requests without any credentials in, marked as [`Anonymous`](super::Anonymous). Whatever credentials are
-    /// there must be good: bad ones and other schemes are refused as ever. Adds `Vary: Authorization` to every response.
+    /// there must be good: bad ones and other schemes are refused as ever. Adds `Vary: Authorization` to every response,
+    /// and the other headers that are looked at.
     #[must_use]
     pub fn optional(mut self) -> Self {
         self.policy().optional = true;
@@ -99,12 +100,96 @@ impl ResourceProtectorLayer {
         self
     }
 
-    /// The longest `Authorization` field that is read, in bytes; 16 KiB unless set. Longer ones are refused with 400
-    /// before anything else is looked at.
+    /// The longest `Authorization` field that is read, and the longest token from any other place, in bytes; 16 KiB
+    /// unless set. Longer ones are refused with 400 before anything else is looked at.
     #[must_use]
     pub fn max_authorization_length(mut self, bytes: usize) -> Self {
-        self.policy().max_length = bytes;
+        self.policy().places.max_length = bytes;
         self
+    }
+
+    /// Looks for the token in this header, too: its whole value is the token, without a scheme. That is how some proxies
+    /// pass a token on: `Cf-Access-Jwt-Assertion`, `X-Forwarded-Access-Token`.
+    ///
+    /// The token is checked like any other, so that nothing is won by sending the header past the proxy. Still, a proxy
+    /// that sets it must take away what clients send in it. And if the proxy adds it to whatever a browser with a session
+    /// sends, a forged request gets it, too: then the defence against forged requests (CSRF) is the proxy's. A header that
+    /// stands twice is 400, an empty one is none. An answer to it gets `Cache-Control: private`, as for every place but
+    /// `Authorization`.
+    ///
+    /// # Errors
+    ///
+    /// When it is no field name, or one with another meaning (`Authorization`, `Cookie`, `Host`, `Content-…`, `Sec-…`,
+    /// those of the connection and their like), or a header was set before.
+    pub fn token_in_header(mut self, name: impl AsRef<str>) -> Result<Self, SetupError> {
+        let header = TokenHeader::new(name.as_ref())?;
+        set_once("token_in_header", &mut self.policy().places.header, header)?;
+        Ok(self)
+    }
+
+    /// Looks for the token among the subprotocols that a WebSocket client offers, too: the one that begins with this
+    /// prefix, such as `bearer.`, continues with the token. Pages cannot set any other header of a WebSocket.
+    ///
+    /// ```js
+    /// new WebSocket("wss://api.example.com/events", ["events", "bearer." + token])
+    /// ```
+    ///
+    /// It is looked for in WebSocket handshakes only (RFC 6455 §4.1, RFC 8441 §5). There, a token has none of the
+    /// characters `/` and `=`; a JWT never does. Two of them are 400. So that the service cannot send the token back, it is
+    /// taken away before the request goes further in; a second protector there does not see it. The page offers another
+    /// protocol beside it, and the service chooses that: browsers give up where none of those they offer is chosen.
+    ///
+    /// # Errors
+    ///
+    /// When the prefix is empty or has other than token characters (RFC 9110 §5.6.2), or was set before.
+    pub fn token_in_websocket_protocol(mut self, prefix: impl AsRef<str>) -> Result<Self, SetupError> {
+        let protocol = TokenProtocol::new(prefix.as_ref())?;
+        set_once(
+            "token_in_websocket_protocol",
+            &mut self.policy().places.websocket,
+            protocol,
+        )?;
+        Ok(self)
+    }
+
+    /// Looks for the token in the query of the URI, too: in its parameter `access_token` (RFC 6750 §2.3).
+    ///
+    /// URIs end up in the logs of every server and proxy on the way, in the browser's history, in bookmarks, and in the
+    /// `Referer` of the pages and images that an answer links to, and a bearer token belongs to whoever reads it there.
+    /// OAuth 2.1 and FAPI forbid it. Use it only for what cannot send a header, with short-lived tokens, and keep queries
+    /// out of your logs. The query is passed on as it is; a parameter that stands twice is 400.
+    #[must_use]
+    pub fn dangerous_token_in_uri_query(mut self) -> Self {
+        self.policy().places.query = true;
+        self
+    }
+
+    /// Looks for the token in this cookie, too, if the request has no other credentials: any `Authorization` field, even
+    /// a bad one or one of another scheme, decides alone, and so does what stands in any other place that is looked at.
+    ///
+    /// Browsers add cookies to whatever any page makes them send. So unsafe methods (all but `GET`, `HEAD`, `OPTIONS` and
+    /// `TRACE`), WebSocket handshakes and other upgrades are refused with 403 unless the browser says that a page of our
+    /// own sent the request: by `Sec-Fetch-Site: same-origin`, or by an `Origin` that is exactly one of `own_origins`, such
+    /// as `https://app.example.com`. With no `own_origins`, the former alone counts. `Origin: null` never does; browsers send
+    /// it, among others, with forms of pages that have the referrer policy `no-referrer`.
+    ///
+    /// Handlers of safe methods must change nothing, and no layer further in may make another method of them. Whoever
+    /// sets the cookie makes it `Secure`, `HttpOnly` and `SameSite=Lax` or `Strict`, and gives it a name that begins with
+    /// `__Host-`, so that no other host of the domain can set it (RFC 6265bis §4.1.3). If it stands twice all the same, it
+    /// is 400. An empty cookie is none. It is not percent-decoded, and a value in quotation marks is 400.
+    ///
+    /// # Errors
+    ///
+    /// When the name is not a cookie's (RFC 6265 §4.1.1), or was set before; when an origin is not `https` (`http` for a
+    /// loopback host), or not written as browsers write it: in lower case, without a path and the scheme's own port.
+    pub fn token_in_cookie<O: AsRef<str>>(
+        mut self,
+        name: impl AsRef<str>,
+        own_origins: impl IntoIterator<Item = O>,
+    ) -> Result<Self, SetupError> {
+        let cookie = TokenCookie::new(name.as_ref(), own_origins)?;
+        set_once("token_in_cookie", &mut self.policy().places.cookie, cookie)?;
+        Ok(self)
     }
 
     /// Names the protected space in every challenge (RFC 9110 §11.5).
@@ -204,6 +289,16 @@ impl ResourceProtectorLayer {
     pub fn clock(mut self, clock: impl Clock) -> Self {
         self.policy().clock = Arc::new(clock);
         self
+    }
+}
+
+fn set_once<T>(option: &'static str, place: &mut Option<T>, value: T) -> Result<(), SetupError> {
+    match place.replace(value) {
+        None => Ok(()),
+        Some(_) => Err(SetupError::new(
+            option,
+            "expected once, was set before: call it only once",
+        )),
     }
 }
 

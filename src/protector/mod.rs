@@ -3,7 +3,8 @@
 //! ```text
 //! ResourceProtector<S>::call                                          service.rs
 //!  └ Policy::admit(parts)          the crate's security argument       admit.rs
-//!     1 read       Authorization → absent | other | malformed | Bearer credentials.rs
+//!     1 read       Authorization, and other enabled places → absent |
+//!                  other | malformed | too long | cross-site | token  credentials/
 //!     2 validate   a TokenValidator → CurrentToken                     validate/ jwt/ introspection/ store/
 //!     3 time       expiry, not before, issued at
 //!     4 bound?     a token bound to its sender needs its proof
@@ -14,6 +15,7 @@
 
 mod admit;
 mod body;
+mod cache_control;
 mod future;
 mod layer;
 mod respond;

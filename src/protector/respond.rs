@@ -1,8 +1,12 @@
 //! What goes back to the client: the service's response, or a refusal in its final form.
 
-use http::{Extensions, HeaderMap, HeaderValue, Response, header};
+use http::{Extensions, HeaderMap, Response};
 
-use super::{admit::Policy, body::RefusalBody};
+use super::{
+    admit::{Entered, Policy},
+    body::RefusalBody,
+    cache_control,
+};
 use crate::{
     audit,
     rejection::{Form, Rejection},
@@ -11,35 +15,61 @@ use crate::{
     token::CurrentToken,
 };
 
+/// What is needed of a request when the answer to it comes.
+#[derive(Debug, Default)]
+pub(super) struct Answering {
+    /// The token, if it will be needed to say what the protector demands beside an inner refusal.
+    token: Option<CurrentToken>,
+    /// The token stood where shared caches do not notice it.
+    private: bool,
+}
+
+impl Answering {
+    pub(super) fn of(entered: &Entered, policy: &Policy) -> Self {
+        match entered {
+            Entered::With(token, place) => Self {
+                token: policy.requirement.as_ref().map(|_| token.clone()),
+                private: !place.is_known_to_caches(),
+            },
+            Entered::Without(_) => Self::default(),
+        }
+    }
+}
+
 impl Policy {
     /// Renders a refusal of the protector itself.
-    pub(crate) fn refuse<B>(&self, rejection: Rejection, form: Form) -> Response<RefusalBody<B>> {
+    pub(super) fn refuse<B>(&self, rejection: Rejection, form: Form) -> Response<RefusalBody<B>> {
         let mut response = rejection.into_final_response(form, &self.challenge, self.replace.as_deref());
         self.vary(response.headers_mut());
         response
     }
 
     /// Passes a response on, completing the refusal it may be.
-    pub(crate) fn pass_on<B>(
+    pub(super) fn pass_on<B>(
         &self,
         mut response: Response<B>,
         form: Form,
-        token: Option<&CurrentToken>,
+        answering: &Answering,
     ) -> Response<RefusalBody<B>> {
+        let token = answering.token.as_ref();
         self.vary(response.headers_mut());
-        match passing_refusal(response.extensions_mut(), || self.demanded(token)) {
+        let mut response = match passing_refusal(response.extensions_mut(), || self.demanded(token)) {
             None => response.map(RefusalBody::inner),
             Some(mut rejection) => {
                 audit::refused(&mut rejection, None, token);
                 rejection.complete(response, form, &self.challenge, self.replace.as_deref())
             }
+        };
+        if answering.private {
+            cache_control::make_private(response.headers_mut());
         }
+        response
     }
 
     /// Where there is an answer with and one without credentials, caches must know what it depends on.
     fn vary(&self, headers: &mut HeaderMap) {
         if self.optional {
-            headers.append(header::VARY, HeaderValue::from_static("authorization"));
+            self.places.vary(headers);
         }
     }
 }

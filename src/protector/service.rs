@@ -7,17 +7,15 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{
-    Request, Response,
-    header::{self, Entry},
-};
+use http::{Request, Response};
 use http_body::Body;
 use tower_service::Service;
 
 use super::{
-    admit::{Admission, Entered, Policy},
+    admit::{Admission, Policy},
     body::RefusalBody,
     future::ResponseFuture,
+    respond::Answering,
 };
 
 /// The service that [`ResourceProtectorLayer`](crate::ResourceProtectorLayer) makes: `S`, behind a check of the token.
@@ -48,38 +46,26 @@ where
 
     fn call(&mut self, request: Request<ReqBody>) -> Self::Future {
         let (mut parts, body) = request.into_parts();
-        if let Entry::Occupied(mut fields) = parts.headers.entry(header::AUTHORIZATION) {
-            fields.iter_mut().for_each(|field| field.set_sensitive(true));
-        }
         let policy = &self.policy;
+        policy.places.mark_sensitive(&mut parts.headers);
         let form = policy.forms.of(&parts);
         match policy.admit(&parts, policy.clock.now()) {
             Admission::Enter(entered) => {
-                let token = entered.token_to_name(policy);
+                let answering = Answering::of(&entered, policy);
                 policy.enter(entered, &mut parts);
                 let inner = self.inner.call(Request::from_parts(parts, body));
-                ResponseFuture::inner(Arc::clone(policy), form, inner, token)
+                ResponseFuture::inner(Arc::clone(policy), form, inner, answering)
             }
             Admission::Refuse(rejection) => ResponseFuture::refused(Arc::clone(policy), form, rejection, &parts),
-            Admission::Ask(token) => {
+            Admission::Ask(token, place) => {
                 // The service that was polled ready gives its reservation back, and another is made ready once the
                 // answer is there: while a slow authorization server thinks, the capacity of the protected service
                 // belongs to requests whose token is known.
                 let clone = self.inner.clone();
                 drop(mem::replace(&mut self.inner, clone));
-                let asking = Arc::clone(policy).ask(token, parts);
+                let asking = Arc::clone(policy).ask(token, place, parts);
                 ResponseFuture::asking(Arc::clone(policy), form, asking, body, self.inner.clone())
             }
-        }
-    }
-}
-
-impl Entered {
-    /// The token, if it will be needed to say what the protector demands beside an inner refusal.
-    pub(super) fn token_to_name(&self, policy: &Policy) -> Option<crate::CurrentToken> {
-        match self {
-            Self::With(token) if policy.requirement.is_some() => Some(token.clone()),
-            _ => None,
         }
     }
 }

@@ -46,6 +46,10 @@ pub enum RejectionKind {
     InvalidToken,
     /// A good token that lacks a scope or another right: 403 `insufficient_scope`.
     InsufficientScope,
+    /// A token in a cookie, without a sign that a page of our own sent the request: 403 without a challenge.
+    CrossSite,
+    /// A form that is longer than is searched for a token: 413.
+    TooLarge,
     /// The token could not be judged, because the authorization server did not say: 503 and `Retry-After`.
     Unavailable,
     /// The fault is ours, such as credentials the authorization server refuses: 500.
@@ -125,6 +129,16 @@ impl Rejection {
         rejection
     }
 
+    /// A cookie counts only if a page of our own sent it.
+    pub(crate) fn cross_site(detail: impl Into<Cow<'static, str>>) -> Self {
+        Self::new(RejectionKind::CrossSite, detail)
+    }
+
+    /// The body is too long to be searched.
+    pub(crate) fn too_large(detail: impl Into<Cow<'static, str>>) -> Self {
+        Self::new(RejectionKind::TooLarge, detail)
+    }
+
     /// The token could not be judged: 503 with `Retry-After`. Answer an outage so and never with 401, which makes
     /// clients throw good tokens away. The detail goes to the log; it must not quote the token or a secret.
     pub fn unavailable(detail: impl Into<Cow<'static, str>>) -> Self {
@@ -169,7 +183,8 @@ impl Rejection {
         match self.0.kind {
             RejectionKind::Malformed => StatusCode::BAD_REQUEST,
             RejectionKind::NoCredentials | RejectionKind::InvalidToken => StatusCode::UNAUTHORIZED,
-            RejectionKind::InsufficientScope => StatusCode::FORBIDDEN,
+            RejectionKind::InsufficientScope | RejectionKind::CrossSite => StatusCode::FORBIDDEN,
+            RejectionKind::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             RejectionKind::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
             RejectionKind::Misconfigured => StatusCode::INTERNAL_SERVER_ERROR,
         }
@@ -206,6 +221,11 @@ impl Rejection {
                 "insufficient_scope",
                 "The access token does not grant what this request needs",
             ),
+            (RejectionKind::CrossSite, _) => ("access_denied", "The request was not sent by a page of this service"),
+            (RejectionKind::TooLarge, _) => (
+                "invalid_request",
+                "The form is too long to be searched for an access token",
+            ),
             (RejectionKind::Unavailable, _) => (
                 "temporarily_unavailable",
                 "The access token cannot be checked at the moment",
@@ -217,7 +237,8 @@ impl Rejection {
     fn grpc_status(&self) -> &'static str {
         match self.0.kind {
             RejectionKind::NoCredentials | RejectionKind::Malformed | RejectionKind::InvalidToken => "16",
-            RejectionKind::InsufficientScope => "7",
+            RejectionKind::InsufficientScope | RejectionKind::CrossSite => "7",
+            RejectionKind::TooLarge => "8",
             RejectionKind::Unavailable => "14",
             RejectionKind::Misconfigured => "13",
         }

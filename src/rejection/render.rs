@@ -38,7 +38,11 @@ const REPLACED_HEADERS: [HeaderName; 14] = [
 impl Rejection {
     fn challenge(&self, params: &ChallengeParams) -> Option<HeaderValue> {
         match self.0.kind {
-            RejectionKind::Unavailable | RejectionKind::Misconfigured => None,
+            // Other credentials would be no better.
+            RejectionKind::CrossSite
+            | RejectionKind::TooLarge
+            | RejectionKind::Unavailable
+            | RejectionKind::Misconfigured => None,
             _ => Some(params.challenge(self.error(), &self.0.scopes)),
         }
     }

@@ -203,6 +203,21 @@ async fn an_admitted_token_is_named_by_issuer_and_client_and_not_by_subject() {
 }
 
 #[tokio::test]
+async fn an_admission_says_where_the_token_stood() {
+    let admitted = decisions(request(&["Bearer both"])).await;
+    assert_eq!(admitted[0].1["place"], "authorization");
+    let trail = Trail::of("resource_protector::decision");
+    let _guard = tracing::subscriber::set_default(Registry::default().with(trail.clone()));
+    let layer = protector().token_in_cookie("token", [""; 0]).unwrap();
+    let mut from_cookie = request(&[]);
+    from_cookie
+        .headers_mut()
+        .insert(http::header::COOKIE, "token=both".parse().unwrap());
+    ask_behind(&layer, from_cookie).await;
+    assert_eq!(trail.events.lock().unwrap()[0].1.0["place"], "cookie");
+}
+
+#[tokio::test]
 async fn a_refusal_says_why_and_an_admission_how_old_the_answer_is() {
     let refused = decisions(request(&["Bearer nope"])).await;
     let fields = &refused[0].1;

@@ -156,8 +156,18 @@ fn optional_answers_as_it_says() {
 }
 
 #[test]
+fn other_places_answers_as_it_says() {
+    Example::start("other_places", &[]).paste(9);
+}
+
+#[test]
 fn custom_validator_answers_as_it_says() {
     Example::start("custom_validator", &[]).paste(5);
+}
+
+#[test]
+fn google_tokeninfo_answers_as_it_says() {
+    Example::start("google_tokeninfo", &[]).paste(5);
 }
 
 #[test]

@@ -1,7 +1,11 @@
 //! The refusal table, over HTTP and gRPC, and how an application replaces it.
 
+use bytes::Bytes;
 use http::{HeaderValue, Method, Response, StatusCode, Version, header};
-use resource_protector::{Rejection, RejectionKind, ResourceProtectorLayer, require_scope};
+use http_body_util::Full;
+use resource_protector::{
+    FormTokenLayer, Rejection, RejectionKind, Requirement, ResourceProtectorLayer, require_scope,
+};
 use tower::{Layer as _, ServiceBuilder};
 use tower_http::{compression::CompressionLayer, trace::TraceLayer};
 
@@ -216,6 +220,51 @@ async fn an_application_can_replace_refusals_but_not_make_them_successes() {
         (401, b"problem 503".as_slice())
     );
     assert_eq!(challenge(&reply), r#"Bearer realm="api""#);
+}
+
+#[tokio::test]
+async fn an_application_can_give_each_kind_of_refusal_a_look_of_its_own() {
+    let layer = protector()
+        .token_in_cookie("token", [""; 0])
+        .unwrap()
+        .requiring(Requirement::scope("admin").unwrap())
+        .replace_refusals(|rejection, response| response.map(|_| format!("{:?}", rejection.kind()).into()));
+    for (fields, status, kind) in [
+        (&[][..], 401, "NoCredentials"),
+        (&["Bearer"], 400, "Malformed"),
+        (&["Bearer nope"], 401, "InvalidToken"),
+        (&["Bearer a1"], 403, "InsufficientScope"),
+        (&["Bearer down"], 503, "Unavailable"),
+        (&["Bearer broken"], 500, "Misconfigured"),
+    ] {
+        let reply = ask_behind(&layer, request(fields)).await;
+        assert_eq!(
+            (reply.status().as_u16(), reply.body().as_ref()),
+            (status, kind.as_bytes())
+        );
+    }
+    let mut forged = request(&[]);
+    *forged.method_mut() = Method::POST;
+    forged.headers_mut().insert(header::COOKIE, "token=a1".parse().unwrap());
+    let reply = ask_behind(&layer, forged).await;
+    assert_eq!(
+        (reply.status().as_u16(), reply.body().as_ref()),
+        (403, b"CrossSite".as_slice())
+    );
+
+    let service = ServiceBuilder::new()
+        .layer(FormTokenLayer::new().max_length(0))
+        .layer(layer)
+        .service_fn(|_| async { Ok::<_, std::convert::Infallible>(Response::new(Full::<Bytes>::default())) });
+    let mut long = request(&[]).map(|_| Full::<Bytes>::from("x"));
+    *long.method_mut() = Method::POST;
+    let form = HeaderValue::from_static("application/x-www-form-urlencoded");
+    long.headers_mut().insert(header::CONTENT_TYPE, form);
+    let reply = ask(service, long).await;
+    assert_eq!(
+        (reply.status().as_u16(), reply.body().as_ref()),
+        (413, b"TooLarge".as_slice())
+    );
 }
 
 #[tokio::test]

@@ -11,7 +11,7 @@ use hyper_util::{
     server::conn::auto,
     service::TowerToHyperService,
 };
-use resource_protector::{CurrentToken, RefusalBody, Requirement, require_by_path, require_scope};
+use resource_protector::{CurrentToken, FormTokenLayer, RefusalBody, Requirement, require_by_path, require_scope};
 use tokio::{net::TcpListener, task::JoinHandle};
 use tonic::{Code, transport::Channel};
 use tonic_health::pb::{HealthCheckRequest, health_client::HealthClient};
@@ -223,4 +223,41 @@ async fn tonic_with_one_service_protected_and_health_left_open() {
 fn the_body_of_a_refusal_is_a_body_of_bytes() {
     fn assert_body<B: http_body::Body<Data = Bytes>>() {}
     assert_body::<RefusalBody<Full<Bytes>>>();
+}
+
+#[tokio::test]
+async fn a_websocket_opens_with_its_token_among_the_subprotocols() {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    let handler = |mut request: Request<axum::body::Body>| async move {
+        assert_eq!(request.headers()[header::SEC_WEBSOCKET_PROTOCOL], "chat");
+        let upgrade = hyper::upgrade::on(&mut request);
+        tokio::spawn(async move {
+            let mut stream = TokioIo::new(upgrade.await.unwrap());
+            stream.write_all(b"opened").await.unwrap();
+        });
+        let switching = Response::builder()
+            .status(StatusCode::SWITCHING_PROTOCOLS)
+            .header(header::CONNECTION, "upgrade")
+            .header(header::UPGRADE, "websocket")
+            .header(header::SEC_WEBSOCKET_PROTOCOL, "chat");
+        switching.body(axum::body::Body::empty()).unwrap()
+    };
+    let app = axum::Router::new()
+        .route("/", axum::routing::get(handler))
+        .layer(protector().token_in_websocket_protocol("bearer.").unwrap())
+        .layer(FormTokenLayer::new());
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let task = tokio::spawn(async { axum::serve(listener, app).await.unwrap() });
+    let _server = Server { address, task };
+    let mut client = tokio::net::TcpStream::connect(address).await.unwrap();
+    let handshake = "GET / HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
+                     Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\nSec-WebSocket-Protocol: chat, bearer.a1\r\n\r\n";
+    client.write_all(handshake.as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    client.read_to_string(&mut answer).await.unwrap();
+    assert!(
+        answer.starts_with("HTTP/1.1 101 ") && answer.ends_with("\r\n\r\nopened"),
+        "{answer}"
+    );
 }

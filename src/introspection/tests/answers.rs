@@ -295,3 +295,13 @@ fn where_credentials_are_sent_an_error_status_cannot_mean_an_unknown_token() {
         );
     }
 }
+
+#[tokio::test]
+async fn answers_without_exp_are_refused_where_it_is_required() {
+    let server = Server::new(good_but("exp", Value::Null));
+    assert_eq!(Api::new(&server).status("t1").await, 200);
+    let strict = Api::with(&server, IntrospectionValidator::expiry_required);
+    assert_eq!(strict.present("t1").await.unwrap_err().reason(), Some(Reason::Claim));
+    server.says(good());
+    assert_eq!(strict.status("t2").await, 200);
+}

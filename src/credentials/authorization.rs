@@ -1,28 +1,16 @@
-//! The credentials of a request: where they are looked for, and what they look like.
+//! The place where every client can put a token.
 //!
 //! ```text
 //! Authorization = "Bearer" 1*SP token68                             RFC 6750 §2.1, RFC 9110 §11.4
-//! token68       = 1*( ALPHA / DIGIT / "-" / "." / "_" / "~" / "+" / "/" ) *"="
 //! ```
+
+use std::borrow::Cow;
 
 use http::{HeaderMap, header};
 
-/// The longest `Authorization` value that is read, unless set otherwise.
-pub(crate) const DEFAULT_MAX_LENGTH: usize = 16 * 1024;
+use super::{Credentials, Place, is_tchar, is_token68};
 
-/// What a request has by way of credentials. Absent and malformed are never the same answer.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Credentials<'a> {
-    Absent,
-    /// Of a scheme that is not accepted here, such as `Basic`.
-    OtherScheme,
-    /// Why they cannot be read.
-    Malformed(&'static str),
-    Bearer(&'a str),
-}
-
-/// Reads the one place that is enabled: the `Authorization` field.
-pub(crate) fn read(headers: &HeaderMap, max_length: usize) -> Credentials<'_> {
+pub(super) fn read(headers: &HeaderMap, max_length: usize) -> Credentials<'_> {
     let mut fields = headers.get_all(header::AUTHORIZATION).iter();
     let Some(field) = fields.next() else {
         return Credentials::Absent;
@@ -56,19 +44,9 @@ fn authorization(field: &[u8]) -> Credentials<'_> {
         return Credentials::Malformed("Bearer is not followed by a space and a token");
     }
     match std::str::from_utf8(token) {
-        Ok(token) if is_token68(token.as_bytes()) => Credentials::Bearer(token),
+        Ok(token) if is_token68(token.as_bytes()) => Credentials::Token(Cow::Borrowed(token), Place::Authorization),
         _ => Credentials::Malformed("what follows Bearer is not a token68"),
     }
-}
-
-fn is_tchar(b: u8) -> bool {
-    b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b)
-}
-
-fn is_token68(token: &[u8]) -> bool {
-    let is_body = |b: &u8| b.is_ascii_alphanumeric() || b"-._~+/".contains(b);
-    let body = token.iter().take_while(|b| is_body(b)).count();
-    body > 0 && token.iter().skip(body).all(|b| *b == b'=')
 }
 
 #[cfg(test)]
@@ -76,7 +54,11 @@ mod tests {
     use http::HeaderValue;
     use proptest::prelude::*;
 
-    use super::*;
+    use super::{super::DEFAULT_MAX_LENGTH, *};
+
+    fn bearer(token: &str) -> Option<Credentials<'_>> {
+        Some(Credentials::Token(token.into(), Place::Authorization))
+    }
 
     fn read_bytes(field: &[u8]) -> Option<Credentials<'static>> {
         let mut headers = HeaderMap::new();
@@ -92,7 +74,7 @@ mod tests {
     #[test]
     fn the_scheme_is_matched_without_regard_to_case() {
         for field in ["Bearer a1", "bearer a1", "BEARER a1", "BeArEr   a1"] {
-            assert_eq!(read_bytes(field.as_bytes()), Some(Credentials::Bearer("a1")), "{field}");
+            assert_eq!(read_bytes(field.as_bytes()), bearer("a1"), "{field}");
         }
     }
 
@@ -131,10 +113,7 @@ mod tests {
     #[test]
     fn every_token68_character_and_trailing_equals_signs_are_read() {
         let token = "AZaz09-._~+/==";
-        assert_eq!(
-            read_bytes(format!("Bearer {token}").as_bytes()),
-            Some(Credentials::Bearer(token))
-        );
+        assert_eq!(read_bytes(format!("Bearer {token}").as_bytes()), bearer(token));
     }
 
     #[test]
@@ -154,7 +133,7 @@ mod tests {
         let longest = "x".repeat(DEFAULT_MAX_LENGTH - "Bearer ".len());
         assert!(matches!(
             read_bytes(format!("Bearer {longest}").as_bytes()),
-            Some(Credentials::Bearer(_))
+            Some(Credentials::Token(..))
         ));
         assert!(is_malformed(&format!("Bearer {longest}x")));
     }
@@ -163,7 +142,7 @@ mod tests {
         #[test]
         fn whatever_is_read_as_a_token_is_a_token68_and_stands_whole_in_the_field(field in proptest::collection::vec(any::<u8>(), 0..64)) {
             for field in [field.clone(), [b"Bearer ".as_slice(), &field].concat()] {
-                if let Some(Credentials::Bearer(token)) = read_bytes(&field) {
+                if let Some(Credentials::Token(token, _)) = read_bytes(&field) {
                     prop_assert!(is_token68(token.as_bytes()));
                     prop_assert!(field.ends_with(token.as_bytes()));
                     prop_assert!(field[..field.len() - token.len()].trim_ascii_end().eq_ignore_ascii_case(b"bearer"));
