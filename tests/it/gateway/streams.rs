@@ -11,10 +11,10 @@ use super::{ByHand, Gateway, SOON, read_head, read_to_end, read_until};
 
 const PUBLIC: &str = "[[route]]\npath = \"/\"\npublic = true\n";
 const MANY: usize = 100 * 1024 * 1024;
-/// More than the gateway and all sockets between may hold, and far less than the whole.
-const SOME: usize = 40 * 1024 * 1024;
+/// More than the gateway and all sockets between hold, and less than the whole.
+const SOME: usize = 80 * 1024 * 1024;
 /// How much the gateway's memory may grow, in KiB.
-const FLAT: u64 = 16 * 1024;
+const FLAT: u64 = 8 * 1024;
 
 async fn set_up() -> (ByHand, Gateway) {
     let issuer = TestIssuer::on_loopback().await.unwrap();
