@@ -47,8 +47,6 @@ impl Settings {
             strip: header_names(&file.strip_headers)?,
         };
         let inside = match (file.upstream, file.forward_auth) {
-            (None, _) if file.forward_authorization => return Err(needs_upstream("forward_authorization")),
-            (None, _) if !file.strip_headers.is_empty() => return Err(needs_upstream("strip_headers")),
             (Some(_), true) => {
                 let problem = "expected no `upstream` beside it: with `forward_auth` another proxy passes requests on";
                 return Err(ConfigError::new("forward_auth", problem));
@@ -63,14 +61,6 @@ impl Settings {
             protector: ProtectorConfig::new(file.resource, file.issuer, file.route),
         })
     }
-}
-
-/// What would have no effect would be a false promise.
-fn needs_upstream(key: &str) -> ConfigError {
-    ConfigError::new(
-        key,
-        "expected only beside an `upstream`: without one, no headers are passed on",
-    )
 }
 
 fn listen(address: &str, behind_tls: bool) -> Result<SocketAddr, ConfigError> {
@@ -96,7 +86,7 @@ fn authority(url: &str) -> Result<Authority, ConfigError> {
     let whole =
         uri.scheme_str() == Some("http") && uri.path() == "/" && uri.query().is_none() && !url.contains(['#', '@']);
     match uri.authority() {
-        Some(authority) if whole && !url.ends_with('/') && has_usable_port(authority) => Ok(authority.clone()),
+        Some(authority) if whole && has_usable_port(authority) => Ok(authority.clone()),
         _ => Err(bad()),
     }
 }
