@@ -54,7 +54,12 @@ pub(crate) fn within(
     }
     Err(SetupError::new(
         option,
-        format_args!("expected {:?} to {:?}, got {value:?}", bounds.start(), bounds.end()),
+        format_args!(
+            "expected {} s to {} s, got {} s",
+            bounds.start().as_secs_f64(),
+            bounds.end().as_secs_f64(),
+            value.as_secs_f64()
+        ),
     ))
 }
 

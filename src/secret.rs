@@ -71,7 +71,14 @@ impl Secret {
     /// When it is not set, empty, or not UTF-8.
     pub fn from_env(name: impl AsRef<str>) -> Result<Self, SetupError> {
         let name = name.as_ref();
-        let problem = |what: &str| SetupError::new("secret", format_args!("the environment variable {name:?} {what}"));
+        // Whoever wrote the secret itself in place of its name should not find it in a log.
+        let is_name = |b: u8| b.is_ascii_uppercase() || b.is_ascii_digit() || b == b'_';
+        let shown = if name.bytes().all(is_name) {
+            name
+        } else {
+            "that is named"
+        };
+        let problem = |what: &str| SetupError::new("secret", format_args!("the environment variable {shown} {what}"));
         // The standard library panics for these.
         if name.is_empty() || name.contains(['=', '\0']) {
             return Err(problem("cannot exist: expected a name without `=`"));
@@ -130,6 +137,10 @@ impl File {
 /// Reads a secret, or says what is wrong with its file, quoting nothing of it.
 fn read(path: &Path) -> Result<Arc<str>, String> {
     let cannot = |error: std::io::Error| format!("cannot be read: {error}");
+    // Opening a pipe would wait for whoever writes to it.
+    if !fs::metadata(path).map_err(cannot)?.is_file() {
+        return Err("is not a file".to_owned());
+    }
     let file = fs::File::open(path).map_err(cannot)?;
     let mut bytes = Vec::new();
     file.take(MAX_FILE + 1).read_to_end(&mut bytes).map_err(cannot)?;
@@ -208,6 +219,8 @@ mod tests {
             let error = Secret::from_file(file.path()).unwrap_err().to_string();
             assert!(error.contains(problem) && !error.contains("s3cret"), "{error}");
         }
+        let folder = Secret::from_file(env::temp_dir()).unwrap_err().to_string();
+        assert!(folder.contains("is not a file"), "{folder}");
         let error = Secret::from_file("/nowhere/at/all").unwrap_err().to_string();
         assert!(
             error.contains("/nowhere/at/all") && error.contains("cannot be read"),

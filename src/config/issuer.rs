@@ -213,11 +213,10 @@ impl IssuerConfig {
         };
         let has_at_jwt = others.len() < types.len();
         let validator = validator.accept_types(others, mark).map_err(by_option)?;
-        Ok(if has_at_jwt {
-            validator
-        } else {
-            validator.without_at_jwt()
-        })
+        if has_at_jwt {
+            return Ok(validator);
+        }
+        validator.without_at_jwt().map_err(by_option)
     }
 
     /// A validator that asks the authorization server.
@@ -267,7 +266,7 @@ fn is_access_token(typ: &str) -> bool {
 fn by_option(error: SetupError) -> ConfigError {
     let key = match error.option() {
         "endpoint" => "introspection_endpoint",
-        "accept_types" => "token_types",
+        "accept_types" | "without_at_jwt" => "token_types",
         // Of a client's authentication, everything else was looked at before.
         "client_auth" => "client_id",
         "leeway" => "leeway_seconds",

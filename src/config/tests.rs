@@ -298,7 +298,7 @@ fn a_value_that_cannot_be_used_is_named() {
             jwt("leeway_seconds = 301"),
             6,
             "issuer[0].leeway_seconds",
-            "expected 0ns to 300s",
+            "expected 0 s to 300 s",
         ),
         (
             jwt("expect_claims = { use = [] }"),

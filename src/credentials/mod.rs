@@ -4,8 +4,9 @@
 //! token68 = 1*( ALPHA / DIGIT / "-" / "." / "_" / "~" / "+" / "/" ) *"="        RFC 9110 §11.2
 //! ```
 //!
-//! The client chooses to send them in each place but the cookie: that one the browser adds by itself, whoever made it
-//! ask. So the cookie is looked at last, and needs a proof of who that was.
+//! The client itself puts them into each place but the cookie: that one the browser adds, whoever made it ask. So the
+//! cookie is looked at last, and needs a proof of who that was. A proxy that makes a header of a cookie has to see to
+//! that itself.
 
 mod authorization;
 mod cookie;

@@ -66,7 +66,7 @@ impl ReqwestFetch {
     ///
     /// # Errors
     ///
-    /// When the URL is not `https` (`http` for a loopback host).
+    /// When the URL is not `https` (`http` for a loopback host), or the token cannot stand in a header.
     pub fn bearer(self, server: impl AsRef<str>, token: impl Into<Secret>) -> Result<Self, SetupError> {
         let server = Endpoint::parse("bearer", server.as_ref(), Http::OnLoopback)?;
         let origin = server.as_str().parse().ok().as_ref().and_then(origin);
@@ -74,6 +74,7 @@ impl ReqwestFetch {
             origin: origin.ok_or_else(|| SetupError::new("bearer", "expected the URL of a server"))?,
             token: token.into(),
         };
+        bearer.value().map_err(|problem| SetupError::new("bearer", problem))?;
         Ok(Self {
             bearer: Some(Arc::new(bearer)),
             ..self
@@ -125,28 +126,41 @@ impl Fetch for ReqwestFetch {
             return self.exchange(request, max_body).await;
         };
         let shown = bearer.token.version();
-        let response = self.exchange(bearer.authorize(request.clone())?, max_body).await?;
-        if response.status() != StatusCode::UNAUTHORIZED || shown.is_none() {
-            return Ok(response);
+        let response = match bearer.authorize(request.clone()) {
+            Ok(request) => Some(self.exchange(request, max_body).await?),
+            // It was read while it was being written.
+            Err(_) => None,
+        };
+        let is_refused = response
+            .as_ref()
+            .is_none_or(|response| response.status() == StatusCode::UNAUTHORIZED);
+        if is_refused && shown.is_some() {
+            let again = Arc::clone(bearer);
+            // It reads a small file, which blocks. The caller's deadline holds for this, too.
+            let read = tokio::task::spawn_blocking(move || again.token.read_again()).await;
+            if read.is_ok() && bearer.token.version() != shown {
+                return self.exchange(bearer.authorize(request)?, max_body).await;
+            }
         }
-        let again = Arc::clone(bearer);
-        // It reads a small file, which blocks.
-        let read = tokio::task::spawn_blocking(move || again.token.read_again()).await;
-        if read.is_err() || bearer.token.version() == shown {
-            return Ok(response);
-        }
-        self.exchange(bearer.authorize(request)?, max_body).await
+        response.ok_or_else(unusable_token)
     }
 }
 
 impl Bearer {
-    fn authorize(&self, mut request: Request<Bytes>) -> Result<Request<Bytes>, FetchError> {
-        let mut value = HeaderValue::try_from(format!("Bearer {}", self.token.text()))
-            .map_err(|_| FetchError::new("the bearer token cannot stand in a header"))?;
+    fn value(&self) -> Result<HeaderValue, FetchError> {
+        let mut value = HeaderValue::try_from(format!("Bearer {}", self.token.text())).map_err(|_| unusable_token())?;
         value.set_sensitive(true);
-        request.headers_mut().insert(header::AUTHORIZATION, value);
+        Ok(value)
+    }
+
+    fn authorize(&self, mut request: Request<Bytes>) -> Result<Request<Bytes>, FetchError> {
+        request.headers_mut().insert(header::AUTHORIZATION, self.value()?);
         Ok(request)
     }
+}
+
+fn unusable_token() -> FetchError {
+    FetchError::new("the bearer token cannot stand in a header")
 }
 
 fn origin(url: &Uri) -> Option<Origin> {

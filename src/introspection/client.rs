@@ -70,9 +70,10 @@ impl Client {
             return answer;
         }
         let auth = Arc::clone(&self.auth);
-        // It reads a small file, which blocks.
-        let read = tokio::task::spawn_blocking(move || auth.read_again()).await;
-        if read.is_err() || self.auth.version() == asked_with {
+        // It reads a small file, which blocks, on a bad day for long.
+        let read = tokio::task::spawn_blocking(move || auth.read_again());
+        let read = tokio::time::timeout(self.timeout, read).await;
+        if !matches!(read, Ok(Ok(()))) || self.auth.version() == asked_with {
             return answer;
         }
         self.ask_once(token, now).await

@@ -4,7 +4,7 @@ use crate::{
     error::{SetupError, shown},
     json::Object,
     rejection::{Reason, Rejection},
-    tenants::TenantIssuers,
+    tenants::{Template, TenantIssuers},
 };
 
 /// One issuer, under one or several names, or the tenants of one.
@@ -21,6 +21,12 @@ impl Issuers {
             return Err(SetupError::new(
                 "issuer",
                 "expected the `iss` of the issuer's tokens, got an empty string",
+            ));
+        }
+        if Template::read(issuer).is_some() {
+            return Err(SetupError::new(
+                "issuer",
+                "expected one issuer, got a template for tenants, which `JwtValidator::discover_tenants` takes",
             ));
         }
         Ok(Self {

@@ -129,7 +129,7 @@ pub(crate) struct Rules {
     pub(crate) leeway: Duration,
     pub(crate) names: ClaimNames,
     /// Whether `at+jwt` is accepted, as RFC 9068 §4 has it.
-    pub(crate) at_jwt: bool,
+    at_jwt: bool,
     /// Beside `at+jwt`; the empty string stands for no `typ`.
     types: Vec<(String, AccessTokenMark)>,
     pub(crate) optional: Vec<OptionalClaim>,
@@ -169,6 +169,17 @@ impl Rules {
             }
             self.types.push((typ, mark.clone()));
         }
+        Ok(())
+    }
+
+    pub(crate) fn refuse_at_jwt(&mut self) -> Result<(), SetupError> {
+        if self.types.is_empty() {
+            return Err(SetupError::new(
+                "without_at_jwt",
+                "expected another type to be accepted before, by `accept_types`, or else no token is",
+            ));
+        }
+        self.at_jwt = false;
         Ok(())
     }
 

@@ -347,7 +347,9 @@ impl JwtValidator {
     ///
     /// Most issuers sign ID tokens, and more, with the same keys under the same type, so the mark that tells access
     /// tokens apart is given in the same call. Tokens of these types are also refused when they carry `nonce`,
-    /// `at_hash`, `c_hash` or `events`; see [`access_tokens_may_carry`](Self::access_tokens_may_carry).
+    /// `at_hash`, `c_hash` or `events`; see [`access_tokens_may_carry`](Self::access_tokens_may_carry). None of this is
+    /// asked of `at+jwt`, which says by itself what it is: where the mark is also a list of who may come, say
+    /// [`without_at_jwt`](Self::without_at_jwt).
     ///
     /// # Errors
     ///
@@ -362,10 +364,15 @@ impl JwtValidator {
         Ok(self)
     }
 
-    /// Accepts only the types that were given, and `at+jwt` no more.
-    pub(crate) fn without_at_jwt(mut self) -> Self {
-        self.rules.at_jwt = false;
-        self
+    /// Accepts only the types that were given by [`accept_types`](Self::accept_types), and `at+jwt` no more. So the mark
+    /// holds for every token.
+    ///
+    /// # Errors
+    ///
+    /// When no type was given before.
+    pub fn without_at_jwt(mut self) -> Result<Self, SetupError> {
+        self.rules.refuse_at_jwt()?;
+        Ok(self)
     }
 
     /// Says that this issuer puts one of `nonce`, `at_hash`, `c_hash` and `events` into access tokens, so that it does

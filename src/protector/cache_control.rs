@@ -2,13 +2,23 @@
 
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 
-/// For one kind of shared cache, and stronger there than `Cache-Control` (RFC 9213 §2.1).
-const CDN_CACHE_CONTROL: HeaderName = HeaderName::from_static("cdn-cache-control");
+/// For some shared caches, and stronger there than `Cache-Control`: RFC 9213 §2, and what was there before it.
+fn is_for_shared_caches(name: &HeaderName) -> bool {
+    let name = name.as_str();
+    name.ends_with("-cache-control") || ["surrogate-control", "x-accel-expires"].contains(&name)
+}
 
 /// RFC 6750 §2.3: "successful (2XX status) responses to requests containing an access token SHOULD contain a
 /// Cache-Control header with the \"private\" option". Nothing that lets a shared cache keep the answer is left beside it.
 pub(super) fn make_private(headers: &mut HeaderMap) {
-    headers.remove(CDN_CACHE_CONTROL);
+    let targeted: Vec<HeaderName> = headers
+        .keys()
+        .filter(|name| is_for_shared_caches(name))
+        .cloned()
+        .collect();
+    for name in targeted {
+        headers.remove(name);
+    }
     let fields = headers.get_all(header::CACHE_CONTROL).iter();
     let directives: Option<Vec<Vec<&str>>> = fields.map(|field| directives(field.to_str().ok()?)).collect();
     let kept: Vec<&str> = directives
@@ -100,7 +110,14 @@ mod tests {
     fn a_field_that_is_no_text_is_replaced_and_one_for_cdns_removed() {
         let mut headers = HeaderMap::new();
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_bytes(b"public, \xff").unwrap());
-        headers.insert(CDN_CACHE_CONTROL, HeaderValue::from_static("max-age=60"));
+        for targeted in [
+            "cdn-cache-control",
+            "cloudflare-cdn-cache-control",
+            "surrogate-control",
+            "x-accel-expires",
+        ] {
+            headers.insert(targeted, HeaderValue::from_static("max-age=60"));
+        }
         make_private(&mut headers);
         assert_eq!(headers[header::CACHE_CONTROL], "private");
         assert_eq!(headers.len(), 1);

@@ -99,6 +99,12 @@ impl ByIssuer {
             ));
         }
         let own = validator.issuers();
+        if own.is_empty() && Template::read(&issuer).is_some() {
+            return Err(SetupError::new(
+                "issuer",
+                "a template for tenants needs a validator that knows them, made by `JwtValidator::discover_tenants`",
+            ));
+        }
         if !own.is_empty() && !own.contains(&issuer) {
             return Err(SetupError::new(
                 "issuer",

@@ -1,8 +1,8 @@
 //! One issuer under several names, its metadata elsewhere, and one issuer for each tenant.
 
 use resource_protector::{
-    AccessTokenMark, ByIssuer, CurrentToken, JwtValidator, Reason, Rejection, ResourceProtectorLayer, SetupError,
-    Tenants, TokenValidator, testing::TestIssuer,
+    AccessTokenMark, ByIssuer, CurrentToken, JwtValidator, MemoryTokenStore, Reason, Rejection, ResourceProtectorLayer,
+    SetupError, StoreValidator, Tenants, TokenValidator, testing::TestIssuer,
 };
 use serde_json::{Value, json};
 
@@ -210,6 +210,9 @@ fn tenants_need_a_template_and_have_no_other_name() {
     let made = |template, url| JwtValidator::discover_tenants(template, url, whoever(), API);
     assert_eq!(option(made("https://login.test/v2.0", METADATA)), "issuer_template");
     assert_eq!(option(made(TEMPLATE, "http://login.test/")), "metadata_url");
+    assert_eq!(option(JwtValidator::discover(TEMPLATE, API)), "issuer");
+    let nobodys = StoreValidator::for_tokens_of_this_service_only(MemoryTokenStore::new());
+    assert!(ByIssuer::new().try_issuer(TEMPLATE, nobodys).is_err());
     let tokens = made(TEMPLATE, METADATA).unwrap();
     assert_eq!(option(tokens.issuer_alias("https://x.test")), "issuer_alias");
     let relaxed = made(TEMPLATE, METADATA).unwrap();

@@ -17,6 +17,7 @@ fn auth0_default_profile() -> Result<JwtValidator, SetupError> {
     Ok(
         JwtValidator::discover("https://example.eu.auth0.com/", "https://api.example.com")?
             .accept_types(["JWT"], AccessTokenMark::claim("azp", clients))?
+            .without_at_jwt()?
             .client_id_claim("azp")?
             .optional_claims([OptionalClaim::JwtId]),
     )

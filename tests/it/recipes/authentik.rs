@@ -13,6 +13,7 @@ fn authentik() -> Result<JwtValidator, SetupError> {
     Ok(
         JwtValidator::discover("https://sso.example.com/application/o/orders/", "ordersClientId")?
             .accept_types(["JWT"], AccessTokenMark::claim("azp", ["ordersClientId"]))?
+            .without_at_jwt()?
             .access_tokens_may_carry("nonce")?
             .client_id_claim("azp")?
             .optional_claims([OptionalClaim::JwtId]),

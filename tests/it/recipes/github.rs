@@ -10,6 +10,7 @@ fn github_actions() -> Result<JwtValidator, SetupError> {
     Ok(
         JwtValidator::discover("https://token.actions.githubusercontent.com", "https://api.example.com")?
             .accept_types(["JWT"], AccessTokenMark::claim("repository_id", ["74123456"]))?
+            .without_at_jwt()?
             .expect_claim("ref", ["refs/heads/main"])?
             .expect_claim("environment", ["production"])?
             .optional_claims([OptionalClaim::ClientId]),
@@ -63,6 +64,13 @@ fn a_workflow_of_github_is_let_in_by_repository_branch_and_environment() {
     let mark_or_claim = [Reason::Type, Reason::Claim];
     let namesake = with(&access, json!({ "repository_id": "999" }));
     refused("another repository of the same name", &namesake, &mark_or_claim);
+    // Should the server ever issue RFC 9068 tokens, the list still holds.
+    let at_jwt = with(&header, json!({ "typ": "at+jwt" }));
+    recipe.refuses(
+        "a typed token of a stranger",
+        &server.sign(&at_jwt, &namesake),
+        &[Reason::Type],
+    );
     let pull = with(
         &access,
         json!({ "ref": "refs/pull/7/merge", "event_name": "pull_request" }),

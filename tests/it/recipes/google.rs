@@ -11,6 +11,7 @@ fn google() -> Result<JwtValidator, SetupError> {
     Ok(
         JwtValidator::discover("https://accounts.google.com", "https://api.example.com")?
             .accept_types(["JWT"], AccessTokenMark::claim("sub", accounts))?
+            .without_at_jwt()?
             .client_id_claim("azp")?
             .optional_claims([OptionalClaim::JwtId]),
     )
@@ -59,6 +60,13 @@ fn service_accounts_of_google_are_accepted_by_list() {
     );
     let stranger = with(&access, json!({ "sub": "999", "azp": "999" }));
     refused("a token of another account", &stranger, Reason::Type);
+    // Should the server ever issue RFC 9068 tokens, the list still holds.
+    let at_jwt = with(&header, json!({ "typ": "at+jwt" }));
+    recipe.refuses(
+        "a typed token of a stranger",
+        &server.sign(&at_jwt, &stranger),
+        &[Reason::Type],
+    );
     let other = with(&access, json!({ "aud": "https://billing.example.com" }));
     refused("a token for another service", &other, Reason::Audience);
     let firebase = with(&access, json!({ "iss": "https://securetoken.google.com/example" }));

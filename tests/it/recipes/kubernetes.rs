@@ -14,6 +14,7 @@ fn kubernetes() -> Result<JwtValidator, SetupError> {
     ];
     Ok(JwtValidator::discover(cluster, "https://api.example.com")?
         .accept_types([""], AccessTokenMark::claim("sub", accounts))?
+        .without_at_jwt()?
         .optional_claims([OptionalClaim::ClientId, OptionalClaim::JwtId]))
 }
 // end of recipe
@@ -60,6 +61,13 @@ fn service_accounts_of_kubernetes_are_accepted_by_list() {
     refused("the token for the API server", &api_server, Reason::Audience);
     let stranger = with(&access, json!({ "sub": "system:serviceaccount:shop:checkout2" }));
     refused("a token of another account", &stranger, Reason::Type);
+    // Should the server ever issue RFC 9068 tokens, the list still holds.
+    let at_jwt = with(&header, json!({ "typ": "at+jwt" }));
+    recipe.refuses(
+        "a typed token of a stranger",
+        &server.sign(&at_jwt, &stranger),
+        &[Reason::Type],
+    );
     let cluster = with(
         &access,
         json!({ "iss": "https://oidc.eks.eu-west-1.amazonaws.com/id/OTHER" }),

@@ -11,6 +11,7 @@ use super::{Recipe, assert_code_is_on_the_page, expired, facts, server::Server, 
 fn okta() -> Result<JwtValidator, SetupError> {
     JwtValidator::discover("https://example.okta.com/oauth2/aus9orders", "api://orders")?
         .accept_types([""], AccessTokenMark::claim("cid", ["0oa1webapp", "0oa2worker"]))?
+        .without_at_jwt()?
         .client_id_claim("cid")?
         .scope_claim("scp")
 }
