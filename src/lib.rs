@@ -88,6 +88,8 @@
 //! | the authorization server did not say | `Unavailable` | 503, `Retry-After` | none | UNAVAILABLE |
 //! | our own fault | `Misconfigured` | 500 | none | INTERNAL |
 //!
+//! Routes of a [configuration](#configuration) also answer 400 and 405, without a challenge: no token would help.
+//!
 //! Each has `Cache-Control: no-store`, and all but the first the error and a fixed sentence as JSON. Nothing that a client
 //! sent ever reaches a refusal. [`replace_refusals`](ResourceProtectorLayer::replace_refusals) gives them another look.
 //!
@@ -106,7 +108,7 @@
 //! | `age_seconds` | of an admitted token: how old the authorization server's answer is |
 //!
 //! Neither tokens nor secrets nor subjects are in them. Trouble with keys has the target `resource_protector::keys`,
-//! trouble with introspection `resource_protector::introspection`.
+//! trouble with introspection `resource_protector::introspection`, with secrets in files `resource_protector::secrets`.
 
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
@@ -169,6 +171,8 @@ pub use crate::introspection::{ClientAuth, IntrospectionValidator};
 pub use crate::jwt::{AccessTokenMark, Algorithm, HmacAlgorithm, JwtValidator, OptionalClaim};
 #[cfg(any(feature = "introspection", feature = "reqwest"))]
 pub use crate::secret::Secret;
+#[cfg(feature = "jwt")]
+pub use crate::tenants::Tenants;
 pub use crate::{
     audience::Audience,
     claims::Confirmation,
@@ -184,7 +188,6 @@ pub use crate::{
     },
     scope::{Scope, Scopes},
     store::{ExtraClaims, MemoryTokenStore, OpaqueToken, StoreError, StoreValidator, StoredToken, TokenStore},
-    tenants::Tenants,
     token::{ClaimsError, CurrentToken, StandsFor},
     validate::{ByIssuer, Presented, TokenValidator},
 };

@@ -51,16 +51,22 @@ impl Secret {
     ///
     /// # Errors
     ///
-    /// When it cannot be read, is empty, is longer than 64 KiB, or is not UTF-8.
+    /// When it is no file, cannot be read, is empty, is longer than 64 KiB, or is not UTF-8.
     pub fn from_file(path: impl AsRef<Path>) -> Result<Self, SetupError> {
-        let path = path.as_ref().to_owned();
-        let text = read(&path).map_err(|problem| {
-            SetupError::new(
-                "secret",
-                format_args!("the file {} {problem}", shown(&path.display().to_string())),
-            )
-        })?;
-        let known = Mutex::new(Known { text, version: 0 });
+        let path = path.as_ref();
+        Self::read_file(path).map_err(|problem| {
+            let path = path.display().to_string();
+            SetupError::new("secret", format_args!("the file {} {problem}", shown(&path)))
+        })
+    }
+
+    /// As [`from_file`](Self::from_file); the problem does not say which file.
+    pub(crate) fn read_file(path: &Path) -> Result<Self, String> {
+        let known = Mutex::new(Known {
+            text: read(path)?,
+            version: 0,
+        });
+        let path = path.to_owned();
         Ok(Self(Source::File(Arc::new(File { path, known }))))
     }
 
@@ -71,23 +77,25 @@ impl Secret {
     /// When it is not set, empty, or not UTF-8.
     pub fn from_env(name: impl AsRef<str>) -> Result<Self, SetupError> {
         let name = name.as_ref();
-        // Whoever wrote the secret itself in place of its name should not find it in a log.
-        let is_name = |b: u8| b.is_ascii_uppercase() || b.is_ascii_digit() || b == b'_';
-        let shown = if name.bytes().all(is_name) {
-            name
-        } else {
-            "that is named"
-        };
-        let problem = |what: &str| SetupError::new("secret", format_args!("the environment variable {shown} {what}"));
+        Self::read_env(name).map_err(|problem| {
+            SetupError::new(
+                "secret",
+                format_args!("the environment variable {} {problem}", shown(name)),
+            )
+        })
+    }
+
+    /// As [`from_env`](Self::from_env); the problem does not say which variable.
+    pub(crate) fn read_env(name: &str) -> Result<Self, &'static str> {
         // The standard library panics for these.
         if name.is_empty() || name.contains(['=', '\0']) {
-            return Err(problem("cannot exist: expected a name without `=`"));
+            return Err("cannot exist: expected a name without `=`");
         }
         match env::var(name) {
-            Ok(value) if value.is_empty() => Err(problem("is empty")),
+            Ok(value) if value.is_empty() => Err("is empty"),
             Ok(value) => Ok(Self::from(value)),
-            Err(env::VarError::NotPresent) => Err(problem("is not set")),
-            Err(env::VarError::NotUnicode(_)) => Err(problem("is not UTF-8")),
+            Err(env::VarError::NotPresent) => Err("is not set"),
+            Err(env::VarError::NotUnicode(_)) => Err("is not UTF-8"),
         }
     }
 
@@ -122,7 +130,7 @@ impl Secret {
             }
             Err(problem) => {
                 let path = file.path.display();
-                tracing::warn!(target: "resource_protector::introspection", %path, %problem, "a secret cannot be read again");
+                tracing::warn!(target: "resource_protector::secrets", %path, %problem, "a secret cannot be read again");
             }
         }
     }

@@ -19,6 +19,7 @@ mod settings;
 use std::{convert::Infallible, env, error::Error, fs, process::ExitCode, sync::Arc};
 
 use http_body_util::BodyExt;
+use resource_protector::config::ConfigError;
 use tokio::{
     net::TcpListener,
     signal::unix::{SignalKind, signal},
@@ -94,7 +95,7 @@ async fn run() -> Result<(), Box<dyn Error>> {
     };
     let listener = TcpListener::bind(settings.listen)
         .await
-        .map_err(|error| format!("{file}: listen: {error}"))?;
+        .map_err(|error| in_file(ConfigError::new("listen", error).located_in(&text)))?;
     println!("listening on http://{}", listener.local_addr()?);
     serve::serve(listener, gateway, stop).await;
     Ok(())

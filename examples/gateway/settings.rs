@@ -65,7 +65,7 @@ impl Settings {
 
 fn listen(address: &str, behind_tls: bool) -> Result<SocketAddr, ConfigError> {
     let Ok(address) = address.parse::<SocketAddr>() else {
-        let problem = format!("expected an IP address and a port, as in \"127.0.0.1:8080\", got {address:?}");
+        let problem = "expected an IP address and a port, as in \"127.0.0.1:8080\", got something else";
         return Err(ConfigError::new("listen", problem));
     };
     if !behind_tls && !address.ip().is_loopback() {
@@ -99,10 +99,7 @@ fn header_names(names: &[String]) -> Result<Arc<[HeaderName]>, ConfigError> {
     let name = |(index, name): (usize, &String)| {
         // `*` is a legal character of a name, and surely meant as something else.
         let whole = HeaderName::try_from(name).ok().filter(|_| !name.contains('*'));
-        whole.ok_or_else(|| {
-            let problem = format!("expected the whole name of a header, got {name:?}");
-            ConfigError::new(format!("strip_headers[{index}]"), problem)
-        })
+        whole.ok_or_else(|| ConfigError::new(format!("strip_headers[{index}]"), "expected the whole name of a header"))
     };
     names.iter().enumerate().map(name).collect()
 }

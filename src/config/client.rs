@@ -84,15 +84,18 @@ impl IssuerConfig {
     }
 
     fn secret(&self) -> Result<Secret, ConfigError> {
+        let in_file = |problem| format!("the file {problem}");
+        let in_env = |problem| format!("the variable {problem}");
         let (key, secret) = match (&self.client_secret_file, &self.client_secret_env, &self.client_secret) {
-            (Some(file), _, _) => ("client_secret_file", Secret::from_file(file)),
-            (_, Some(name), _) => ("client_secret_env", Secret::from_env(name)),
+            (Some(file), _, _) => ("client_secret_file", Secret::read_file(file).map_err(in_file)),
+            (_, Some(name), _) => ("client_secret_env", Secret::read_env(name).map_err(in_env)),
             (_, _, secret) => {
                 let secret = secret.as_ref().map_or("", |Hidden(secret)| secret);
                 ("client_secret", Ok(Secret::from(secret)))
             }
         };
-        let secret = secret.map_err(|error| ConfigError::setup(key, &error))?;
+        // Neither path nor name is quoted: line and key are there, and the secret itself may stand in their place.
+        let secret = secret.map_err(|problem| ConfigError::new(key, problem))?;
         let problem = match secret.text() {
             text if text.is_empty() => "expected a secret, got an empty string",
             text if text.ends_with(['\n', '\r']) => "the secret ends with a line break; take it out",
@@ -109,9 +112,9 @@ impl IssuerConfig {
                 "missing: client_auth = \"private_key_jwt\" needs a private key (PKCS#8 in PEM)",
             ));
         };
-        Secret::from_file(file)
-            .and_then(|pem| ClientAuth::private_key_jwt(id, pem))
-            .map_err(|error| ConfigError::setup("private_key_file", &error))
+        let pem = Secret::read_file(file)
+            .map_err(|problem| ConfigError::new("private_key_file", format_args!("the file {problem}")))?;
+        ClientAuth::private_key_jwt(id, pem).map_err(|error| ConfigError::setup("private_key_file", &error))
     }
 }
 

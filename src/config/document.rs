@@ -24,11 +24,49 @@ pub fn from_toml<T: DeserializeOwned>(text: &str) -> Result<T, ConfigError> {
     T::deserialize(deserializer).map_err(|error| document.not_as_needed(&error))
 }
 
+/// What the parser says of a key that stands twice.
+const DUPLICATE: &str = "duplicate key";
+
+/// The keys of this module's tables.
+const KNOWN: [&str; 30] = [
+    "resource",
+    "identifier",
+    "realm",
+    "issuer",
+    "kind",
+    "audience",
+    "jwks_uri",
+    "algorithms",
+    "token_types",
+    "expect_claims",
+    "optional_claims",
+    "claims",
+    "scope",
+    "leeway_seconds",
+    "introspection_endpoint",
+    "client_id",
+    "client_secret",
+    "client_secret_file",
+    "client_secret_env",
+    "client_auth",
+    "private_key_file",
+    "opaque_prefix",
+    "cache_seconds",
+    "allow_insecure_http",
+    "route",
+    "path",
+    "methods",
+    "any_scope",
+    "optional",
+    "public",
+];
+
 /// A document whose keys can be found.
 pub(super) struct Document<'t> {
     text: &'t str,
     root: DeTable<'t>,
-    /// In what is not TOML, a secret may have become a key by a slip of the pen. Then it has a quote at least.
+    /// In what is not TOML, a secret may have become a key by a slip of the pen. So only keys are named there that are
+    /// known, and others by their line.
     is_broken: bool,
 }
 
@@ -57,7 +95,7 @@ impl<'t> Document<'t> {
         let document = Self {
             text,
             root: root.into_inner(),
-            is_broken: !errors.is_empty(),
+            is_broken: errors.iter().any(|error| error.message() != DUPLICATE),
         };
         (document, errors)
     }
@@ -66,7 +104,7 @@ impl<'t> Document<'t> {
     fn not_toml(&self, error: &toml::de::Error) -> ConfigError {
         let span = error.span().unwrap_or_default();
         let line = self.line_at(span.start);
-        if error.message() == "duplicate key" {
+        if error.message() == DUPLICATE {
             return ConfigError::new(self.repeated_key(&span), "stands twice").at_line(line);
         }
         let found = self.find(span.start).or_else(|| self.last_key_on(line));
@@ -81,7 +119,9 @@ impl<'t> Document<'t> {
         let at = error.span().unwrap_or_default().start;
         let found = self.find(at);
         let (key, problem) = said::problem(error.message(), found.as_ref().map(|found| found.value));
-        let mut path = found.map(|found| found.path).unwrap_or_default();
+        // A table begins where its first key does, and that key has no keys of its own.
+        let is_within = |found: &Found<'_, '_>| key.is_none() || found.value.is_table();
+        let mut path = found.filter(is_within).map(|found| found.path).unwrap_or_default();
         if let Some(key) = key {
             push_key(&mut path, key);
         }
@@ -135,7 +175,7 @@ impl<'t> Document<'t> {
                 None => self.header_before(span.start),
             };
         }
-        if self.is_bare(span) {
+        if self.text.get(span.clone()).is_some_and(is_bare) && self.may_name(name) {
             push_key(&mut path, name);
         }
         path
@@ -168,7 +208,7 @@ impl<'t> Document<'t> {
         is_here: &dyn Fn(Range<usize>) -> bool,
     ) -> Option<Found<'d, 't>> {
         table.iter().find_map(|(key, value)| {
-            if self.is_broken && !self.is_bare(&key.span()) {
+            if !self.may_name(key.get_ref()) {
                 return None;
             }
             let mut path = path.to_owned();
@@ -203,8 +243,8 @@ impl<'t> Document<'t> {
         }
     }
 
-    fn is_bare(&self, key: &Range<usize>) -> bool {
-        self.text.get(key.clone()).is_some_and(is_bare)
+    fn may_name(&self, key: &str) -> bool {
+        !self.is_broken || KNOWN.contains(&key)
     }
 }
 

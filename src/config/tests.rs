@@ -515,14 +515,15 @@ fn a_client_needs_an_identifier_and_exactly_one_secret() {
 
 #[test]
 fn a_secret_that_cannot_be_had_is_named() {
-    let nowhere = "client_id = \"api\"\nclient_secret_file = \"/nowhere/at/all\"";
+    // Not even where it stands in the wrong key: `assert_error` looks for it.
+    let nowhere = "client_id = \"api\"\nclient_secret_file = \"/nowhere/s3cret\"";
     assert_error(
         &introspection(nowhere),
         7,
         "issuer[0].client_secret_file",
         "cannot be read",
     );
-    let unset = "client_id = \"api\"\nclient_secret_env = \"RESOURCE_PROTECTOR_IS_NOT_SET\"";
+    let unset = "client_id = \"api\"\nclient_secret_env = \"s3cret\"";
     assert_error(&introspection(unset), 7, "issuer[0].client_secret_env", "is not set");
     let key = |path: &str| {
         introspection(&format!(
@@ -725,6 +726,14 @@ fn no_slip_of_the_pen_makes_an_error_quote_a_secret() {
         assert!(error.line().is_some(), "{message}\n{slip}");
     }
     assert!(errors > 1000, "{errors}");
+    // On a line of its own a secret looks like a key.
+    for value in ["\ns3cret==", "\"x\"\ns3cret=y", "\n\"s3cret\" = 1 2"] {
+        let error = start(&text.replace("\"s3cret\"", value)).unwrap_err();
+        assert!(
+            !error.to_string().contains("s3cret") && error.line().is_some(),
+            "{error}"
+        );
+    }
 }
 
 #[test]

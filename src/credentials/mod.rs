@@ -110,7 +110,14 @@ impl Places {
 
     /// Takes away what must not be seen further in, once the token of this place was found good.
     pub(crate) fn tidy(&self, place: Place, headers: &mut HeaderMap) {
-        if let Some(protocol) = self.websocket.as_ref().filter(|_| place == Place::WebSocket) {
+        if place == Place::WebSocket {
+            self.remove_offered_token(headers);
+        }
+    }
+
+    /// Takes the token from among the subprotocols on offer.
+    pub(crate) fn remove_offered_token(&self, headers: &mut HeaderMap) {
+        if let Some(protocol) = &self.websocket {
             protocol.remove(headers);
         }
     }

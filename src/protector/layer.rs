@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::Response;
+use http::{HeaderMap, Response};
 use tower_layer::Layer;
 
 use super::{admit::Policy, service::ResourceProtector};
@@ -63,6 +63,13 @@ impl ResourceProtectorLayer {
                 replace: None,
             }),
         }
+    }
+
+    /// Hides the tokens of a request that is let in without looking at them.
+    pub(crate) fn hide_tokens(&self, headers: &mut HeaderMap) {
+        let places = &self.policy.places;
+        places.mark_sensitive(headers);
+        places.remove_offered_token(headers);
     }
 
     fn policy(&mut self) -> &mut Policy {

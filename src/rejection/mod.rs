@@ -9,7 +9,7 @@ use http::StatusCode;
 
 pub(crate) use self::{
     form::{Form, Forms},
-    render::ReplaceRefusal,
+    render::{ReplaceRefusal, error_json},
 };
 use crate::{error::shown, require::Requirement, scope::Scope, token::CurrentToken};
 

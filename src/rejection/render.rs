@@ -35,6 +35,11 @@ const REPLACED_HEADERS: [HeaderName; 14] = [
     GRPC_MESSAGE,
 ];
 
+/// The body of a refusal (RFC 6749 §5.2), of fixed words that need no escaping.
+pub(crate) fn error_json(code: &'static str, sentence: &'static str) -> Bytes {
+    format!(r#"{{"error":"{code}","error_description":"{sentence}"}}"#).into()
+}
+
 impl Rejection {
     fn challenge(&self, params: &ChallengeParams) -> Option<HeaderValue> {
         match self.0.kind {
@@ -84,8 +89,7 @@ impl Rejection {
                     response
                         .headers_mut()
                         .insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
-                    let json = format!(r#"{{"error":"{code}","error_description":"{sentence}"}}"#);
-                    *response.body_mut() = Some(json.into());
+                    *response.body_mut() = Some(error_json(code, sentence));
                 }
             }
         }

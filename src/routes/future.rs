@@ -11,7 +11,10 @@ use http_body::Body;
 use pin_project_lite::pin_project;
 use tower_service::Service;
 
-use crate::protector::{RefusalBody, ResponseFuture};
+use crate::{
+    protector::{RefusalBody, ResponseFuture},
+    rejection::error_json,
+};
 
 pin_project! {
     /// The response of the service, or a refusal of its route.
@@ -40,7 +43,7 @@ pin_project! {
 enum Refusal {
     BadPath,
     /// With the value of `Allow`.
-    NotAllowed(HeaderValue),
+    NotAllowed(Option<HeaderValue>),
 }
 
 impl<S, ReqBody> RoutesFuture<S, ReqBody>
@@ -51,7 +54,7 @@ where
         Self::refused(Refusal::BadPath)
     }
 
-    pub(super) fn not_allowed(allow: HeaderValue) -> Self {
+    pub(super) fn not_allowed(allow: Option<HeaderValue>) -> Self {
         Self::refused(Refusal::NotAllowed(allow))
     }
 
@@ -86,11 +89,11 @@ impl Refusal {
             Self::NotAllowed(allow) => (
                 StatusCode::METHOD_NOT_ALLOWED,
                 "The path does not have this method",
-                Some(allow),
+                allow,
             ),
         };
-        let json = format!(r#"{{"error":"invalid_request","error_description":"{sentence}"}}"#);
-        let mut response = Response::new(RefusalBody::refusal(Some(json.into())));
+        let json = error_json("invalid_request", sentence);
+        let mut response = Response::new(RefusalBody::refusal(Some(json)));
         *response.status_mut() = status;
         let headers = response.headers_mut();
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));

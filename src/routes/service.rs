@@ -7,17 +7,14 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{
-    Request, Response,
-    header::{self, Entry},
-};
+use http::{Request, Response};
 use http_body::Body;
 use tower_layer::Layer as _;
 use tower_service::Service;
 
 use super::{
     future::RoutesFuture,
-    table::{Access, Decision, Routes},
+    table::{Decision, Routes},
 };
 use crate::{
     audit,
@@ -60,28 +57,22 @@ where
             }
             Decision::NotAllowed(allow) => {
                 audit::no_route(asked, 405, "no route of this path lists the method");
-                RoutesFuture::not_allowed(allow.clone())
+                RoutesFuture::not_allowed(allow.cloned())
             }
-            Decision::Let(Access::Public) => {
+            Decision::Public => {
                 audit::anonymous(asked, "public");
-                without_identity(&mut request);
+                // Nothing was judged, so nothing is known, whatever an outer layer has put there.
+                request.extensions_mut().remove::<CurrentToken>();
+                request.extensions_mut().remove::<Anonymous>();
+                self.routes.protector().hide_tokens(request.headers_mut());
                 RoutesFuture::public(self.inner.call(request))
             }
-            Decision::Let(Access::Protected(protector)) => {
+            Decision::Protected(protector) => {
                 // The one that was polled ready goes along; the next request gets another ready.
                 let clone = self.inner.clone();
                 let ready = mem::replace(&mut self.inner, clone);
                 RoutesFuture::protected(protector.layer(ready).call(request))
             }
         }
-    }
-}
-
-/// Nothing was judged, so nothing is known, whatever an outer layer has put there.
-fn without_identity<B>(request: &mut Request<B>) {
-    request.extensions_mut().remove::<CurrentToken>();
-    request.extensions_mut().remove::<Anonymous>();
-    if let Entry::Occupied(mut fields) = request.headers_mut().entry(header::AUTHORIZATION) {
-        fields.iter_mut().for_each(|field| field.set_sensitive(true));
     }
 }

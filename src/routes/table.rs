@@ -1,5 +1,7 @@
 //! Which route a request takes.
 
+use std::{cmp::Reverse, collections::BTreeMap};
+
 use http::{HeaderValue, Method, Uri};
 
 use super::path;
@@ -8,19 +10,17 @@ use crate::protector::ResourceProtectorLayer;
 /// All routes, and what holds where there is none.
 #[derive(Debug)]
 pub(crate) struct Routes {
-    /// The longest path first.
-    paths: Vec<Path>,
-    elsewhere: Access,
+    /// By their length, then by [`path::read`]'s spelling of them: decoded, without a slash at the end.
+    paths: BTreeMap<(Reverse<usize>, String), Path>,
+    elsewhere: ResourceProtectorLayer,
 }
 
-/// A path, and the routes that name it.
-#[derive(Debug)]
+/// The routes that name one path.
+#[derive(Debug, Default)]
 struct Path {
-    /// As [`path::read`] gives it: decoded, without a slash at the end.
-    path: String,
     /// With the number by which the configuration counts them.
     rules: Vec<(usize, Rule)>,
-    allow: HeaderValue,
+    allow: Option<HeaderValue>,
 }
 
 /// What one route says.
@@ -50,42 +50,32 @@ pub(crate) struct Taken {
 
 /// What is to be done with a request.
 pub(super) enum Decision<'r> {
-    Let(&'r Access),
+    /// Everybody is let in; no token is looked at.
+    Public,
+    /// This protector decides.
+    Protected(&'r ResourceProtectorLayer),
     /// The path cannot be told for sure.
     BadPath(&'static str),
     /// The path is known, and the method is not among those that it has.
-    NotAllowed(&'r HeaderValue),
+    NotAllowed(Option<&'r HeaderValue>),
 }
 
 impl Routes {
     pub(crate) fn new(elsewhere: ResourceProtectorLayer) -> Self {
         Self {
-            paths: Vec::new(),
-            elsewhere: Access::Protected(elsewhere),
+            paths: BTreeMap::new(),
+            elsewhere,
         }
+    }
+
+    /// What holds where no route is: the protector that all routes have in common.
+    pub(super) fn protector(&self) -> &ResourceProtectorLayer {
+        &self.elsewhere
     }
 
     /// Adds a route, unless it would be a matter of order which one decides.
     pub(crate) fn add(&mut self, number: usize, path: String, rule: Rule) -> Result<(), Taken> {
-        let known = match self.paths.iter_mut().find(|known| known.path == path) {
-            Some(known) => known,
-            None => {
-                let at = self.paths.partition_point(|known| known.path.len() >= path.len());
-                self.paths.insert(
-                    at,
-                    Path {
-                        path,
-                        rules: Vec::new(),
-                        allow: HeaderValue::from_static(""),
-                    },
-                );
-                // It was put there just now.
-                let Some(known) = self.paths.get_mut(at) else {
-                    return Ok(());
-                };
-                known
-            }
-        };
+        let known = self.paths.entry((Reverse(path.len()), path)).or_default();
         for (by, other) in &known.rules {
             if let Some(method) = other.clash(&rule) {
                 return Err(Taken { by: *by, method });
@@ -101,25 +91,28 @@ impl Routes {
             Ok(path) => path,
             Err(why) => return Decision::BadPath(why),
         };
-        let Some(longest) = self.paths.iter().find(|known| known.covers(&path)) else {
-            return Decision::Let(&self.elsewhere);
+        let Some((_, longest)) = self.paths.iter().find(|((_, known), _)| covers(known, &path)) else {
+            return Decision::Protected(&self.elsewhere);
         };
         match longest.rules.iter().find(|(_, rule)| rule.is_for(method)) {
-            Some((_, rule)) => Decision::Let(&rule.access),
-            None => Decision::NotAllowed(&longest.allow),
+            None => Decision::NotAllowed(longest.allow.as_ref()),
+            Some((_, rule)) => match &rule.access {
+                Access::Public => Decision::Public,
+                Access::Protected(protector) => Decision::Protected(protector),
+            },
         }
     }
 }
 
-impl Path {
-    /// Whether these are the first segments of that path, or all of them.
-    fn covers(&self, path: &str) -> bool {
-        path.strip_prefix(&self.path)
-            .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
-    }
+/// Whether these are the first segments of that path, or all of them.
+fn covers(known: &str, path: &str) -> bool {
+    path.strip_prefix(known)
+        .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+}
 
+impl Path {
     /// For `Allow` (RFC 9110 §10.2.1).
-    fn allowed(&self) -> HeaderValue {
+    fn allowed(&self) -> Option<HeaderValue> {
         let listed = self
             .rules
             .iter()
@@ -131,8 +124,7 @@ impl Path {
         }
         names.sort_unstable();
         names.dedup();
-        // Methods are tokens, so this is always a field value.
-        HeaderValue::try_from(names.join(", ")).unwrap_or(HeaderValue::from_static(""))
+        HeaderValue::try_from(names.join(", ")).ok()
     }
 }
 

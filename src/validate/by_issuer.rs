@@ -38,12 +38,12 @@ use crate::{
 pub struct ByIssuer {
     issuers: HashMap<String, Arc<dyn AnyValidator>>,
     templates: Vec<(Template, Arc<dyn AnyValidator>)>,
-    tenants: Option<Tenants>,
+    tenants: Option<OnDemand>,
     opaque: Vec<(String, Arc<dyn AnyValidator>)>,
 }
 
 /// Validators that are made when their issuer is first seen.
-struct Tenants {
+struct OnDemand {
     make: Box<MakeValidator>,
     capacity: usize,
     made: Mutex<Made>,
@@ -142,7 +142,9 @@ impl ByIssuer {
         Ok(())
     }
 
-    /// JWTs of any other issuer go to the validator that the function makes for it, if it knows it.
+    /// JWTs of any other issuer go to the validator that the function makes for it, if it knows it: for tenants that are
+    /// authorization servers of their own, each with its metadata. Tenants of one server that share its keys need one
+    /// validator only, made by `JwtValidator::discover_tenants`.
     ///
     /// The function is called with whatever a request's token claims, so it must not do I/O, and should compare with a
     /// list of tenants. With a pattern instead, anybody can make it make validators, each of which asks its issuer for
@@ -154,7 +156,7 @@ impl ByIssuer {
         capacity: usize,
         make: impl Fn(&str) -> Option<V> + Send + Sync + 'static,
     ) -> Self {
-        self.tenants = Some(Tenants {
+        self.tenants = Some(OnDemand {
             make: Box::new(move |issuer| make(issuer).map(|validator| Arc::new(validator) as Arc<dyn AnyValidator>)),
             capacity: capacity.max(1),
             made: Mutex::default(),
@@ -255,7 +257,7 @@ impl ByIssuer {
     }
 }
 
-impl Tenants {
+impl OnDemand {
     fn validator(&self, issuer: &str) -> Option<Arc<dyn AnyValidator>> {
         if let Some(tenant) = self.lock().used(issuer) {
             return Some(Arc::clone(&tenant.validator));

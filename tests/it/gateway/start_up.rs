@@ -143,25 +143,44 @@ async fn a_value_of_another_type_is_named_with_its_line() {
 
 #[tokio::test]
 async fn what_is_required_is_named() {
-    for (text, key) in [
-        (file("", "", ""), "listen"),
+    let issuer = "issuer = \"https://auth.test\"";
+    for (text, key, line) in [
+        (file("", "", ""), "listen", 1),
         (
-            format!("{LISTEN}\n[[issuer]]\nissuer = \"https://auth.test\"\nkind = \"jwt\"\n"),
+            format!("{LISTEN}\n[[issuer]]\n{issuer}\nkind = \"jwt\"\n"),
             "resource",
+            1,
         ),
         (
             format!("{LISTEN}\n[resource]\nidentifier = \"https://api.test\"\n"),
             "issuer",
+            1,
         ),
         (
-            format!("{LISTEN}\n[resource]\n[[issuer]]\nissuer = \"https://a.test\"\nkind = \"jwt\"\n"),
-            "identifier",
+            format!("{LISTEN}\n[resource]\n[[issuer]]\n{issuer}\nkind = \"jwt\"\n"),
+            "resource.identifier",
+            2,
         ),
-        (file(LISTEN, "", "").replace("kind = \"introspection\"\n", ""), "kind"),
-        (file(LISTEN, "", "[[route]]\nscope = \"a\""), "path"),
+        (
+            format!("{LISTEN}\n[resource]\nidentifier = \"https://api.test\"\n\n[[issuer]]\n{issuer}\n"),
+            "issuer[0].kind",
+            5,
+        ),
+        (
+            format!("{LISTEN}\n[resource]\nidentifier = \"https://api.test\"\n[[issuer]]\nkind = \"jwt\"\n"),
+            "issuer[0].issuer",
+            4,
+        ),
+        (
+            format!(
+                "{LISTEN}\n[resource]\nidentifier = \"https://api.test\"\n[[issuer]]\n{issuer}\nkind = \"jwt\"\n[[route]]\n"
+            ),
+            "route[0].path",
+            7,
+        ),
     ] {
         let said = refusal(&text).await;
-        assert!(said.starts_with("line ") && said.contains(key), "{key}: {said}");
+        assert!(said.starts_with(&format!("line {line}: {key}: ")), "{key}: {said}");
     }
 }
 
@@ -186,10 +205,16 @@ async fn a_listen_address_beyond_loopback_needs_behind_tls() {
 }
 
 #[tokio::test]
+async fn the_file_beside_the_example_starts_it() {
+    let text = include_str!("../../../examples/gateway/gateway.toml");
+    Gateway::start(&text.replace("127.0.0.1:8080", "127.0.0.1:0")).await;
+}
+
+#[tokio::test]
 async fn a_port_that_is_taken_is_a_start_up_error() {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
-    let text = file(&format!("listen = \"{}\"", taken.local_addr().unwrap()), "", "");
-    assert!(refusal(&text).await.starts_with("listen: "));
+    let text = file(&format!("listen = \"{}\" # here", taken.local_addr().unwrap()), "", "");
+    assert_named(&refusal(&text).await, &text, "listen");
 }
 
 #[tokio::test]
