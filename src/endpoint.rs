@@ -70,12 +70,15 @@ impl Endpoint {
     }
 }
 
-/// For messages: user info and query may hold secrets.
+/// For messages: user info, query and fragment may hold secrets, and what is no URL may be one.
 fn without_secrets(url: &str) -> String {
     if url.contains('@') {
         return "one with user info".to_owned();
     }
-    shown(url.split('?').next().unwrap_or_default())
+    if !url.contains("://") {
+        return "something else".to_owned();
+    }
+    shown(url.split(['?', '#']).next().unwrap_or_default())
 }
 
 fn is_loopback(host: &str) -> bool {
@@ -121,7 +124,12 @@ mod tests {
 
     #[test]
     fn a_url_that_is_refused_is_quoted_without_its_secrets() {
-        for url in ["https://api:s3cret@a.example/", "http://a.example/?code=s3cret"] {
+        for url in [
+            "https://api:s3cret@a.example/",
+            "http://a.example/?code=s3cret",
+            "https://a.example/#s3cret",
+            "s3cret",
+        ] {
             let error = Endpoint::parse("x", url, Http::OnLoopback).unwrap_err();
             assert!(!error.to_string().contains("s3cret"), "{error}");
         }

@@ -4,6 +4,7 @@ use http::{HeaderMap, HeaderName, Method, Request, Response, StatusCode, Uri};
 use resource_protector::CurrentToken;
 
 use crate::{
+    headers::with_dashes,
     identity,
     reply::{self, Body},
 };
@@ -26,6 +27,11 @@ const PAIRS: [[HeaderName; 2]; 2] = [
 /// be a client's attempt to be judged for something else than it asks for. The error is what to tell it.
 pub(crate) fn original<B>(mut request: Request<B>) -> Result<Request<B>, &'static str> {
     let headers = request.headers();
+    // The proxy overwrites the identity headers in the spelling it knows, and passes others on.
+    let is_odd = |name: &HeaderName| !name.as_str().starts_with("x-auth-") && with_dashes(name).starts_with("x-auth-");
+    if headers.keys().any(is_odd) {
+        return Err("An identity header is spelt in an odd way");
+    }
     let mut pairs = PAIRS
         .into_iter()
         .filter(|pair| pair.iter().any(|name| headers.contains_key(name)));

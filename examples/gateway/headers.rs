@@ -50,12 +50,11 @@ pub(crate) struct GatewayOnly {
 
 impl GatewayOnly {
     fn includes(&self, name: &HeaderName) -> bool {
-        let text = name.as_str();
-        GATEWAY_ONLY.contains(&text)
+        let text = with_dashes(name);
+        GATEWAY_ONLY.contains(&text.as_str())
             || GATEWAY_ONLY_PREFIXES.iter().any(|prefix| text.starts_with(prefix))
-            // In CGI, WSGI and their like `X_Auth_Subject` is the same variable as `X-Auth-Subject`.
-            || text.contains('_')
-            || self.strip.contains(name)
+            || name.as_str().contains('_')
+            || self.strip.iter().any(|strip| text == with_dashes(strip))
             || (name == header::AUTHORIZATION && !self.forward_authorization)
     }
 
@@ -70,6 +69,12 @@ impl GatewayOnly {
             self.includes(name) || is_end_to_end(name) || HOP_BY_HOP.contains(name)
         });
     }
+}
+
+/// The name as CGI, WSGI, PHP and their like tell it apart from others: there `X_Auth_Subject` and `X.Auth.Subject` are the
+/// same variable as `X-Auth-Subject`.
+pub(crate) fn with_dashes(name: &HeaderName) -> String {
+    name.as_str().replace(|c: char| !c.is_ascii_alphanumeric(), "-")
 }
 
 /// A request whose `Connection` cannot be obeyed.

@@ -1,10 +1,11 @@
 //! Passing a request on, and the response back, as streams.
 
-use std::{error::Error, time::Duration};
+use std::{error::Error, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use http::{
-    HeaderMap, HeaderValue, Request, Response, Uri, Version, header,
+    HeaderMap, HeaderValue, Request, Response, StatusCode, Uri, Version,
+    header::{self, Entry},
     request::Parts,
     uri::{Authority, PathAndQuery, Scheme},
 };
@@ -15,6 +16,7 @@ use hyper_util::{
     client::legacy::{Client, connect::HttpConnector},
     rt::{TokioExecutor, TokioTimer},
 };
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::{
     head,
@@ -26,12 +28,17 @@ use crate::{
 /// How long the upstream may take to accept a connection. To answer it has all the time it needs.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// Requests to the upstream at the same time. More wait.
+const MAX_IN_FLIGHT: usize = 300;
+
 pub(crate) struct Proxy {
     upstream: Authority,
     gateway_only: GatewayOnly,
     /// As the client sees us: `https` where TLS ends in front of the gateway.
     proto: &'static str,
     client: Client<HttpConnector, Body>,
+    /// For requests to the upstream, each with a connection of its own.
+    places: Arc<Semaphore>,
 }
 
 /// The client's body broke off, which is no fault of the upstream.
@@ -53,6 +60,7 @@ impl Proxy {
             gateway_only,
             proto: if behind_tls { "https" } else { "http" },
             client,
+            places: Arc::new(Semaphore::new(MAX_IN_FLIGHT)),
         }
     }
 
@@ -64,8 +72,14 @@ impl Proxy {
         let Some(mut request) = self.head(&parts) else {
             return reply::bad_request("Host, Connection or the request target cannot be understood");
         };
-        // The length goes on as the client gave it. Where it gave none this is how to say so: without it no body is
-        // sent with methods that usually have none.
+        // A length goes on as it was understood here, once and in one spelling. Where the client gave none this is how to
+        // say so: without it no body is sent with methods that usually have none.
+        let length = body.size_hint().exact().map(HeaderValue::from);
+        if let (Entry::Occupied(mut field), Some(length)) =
+            (request.headers_mut().entry(header::CONTENT_LENGTH), length)
+        {
+            field.insert(length);
+        }
         if !body.is_end_stream() && !request.headers().contains_key(header::CONTENT_LENGTH) {
             let chunked = HeaderValue::from_static("chunked");
             request.headers_mut().insert(header::TRANSFER_ENCODING, chunked);
@@ -75,9 +89,13 @@ impl Proxy {
             body.map_frame(move |frame| map_trailers(frame, |trailers| gateway_only.remove_from_trailers(trailers)));
         *request.body_mut() = body.map_err(|error| BrokenRequest(error).into()).boxed_unsync();
 
+        // Held for as long as there is anything to pass on. The semaphore is never closed.
+        let place = Arc::clone(&self.places).acquire_owned().await.ok();
         match self.client.request(request).await {
+            // We have asked for no other protocol.
+            Ok(response) if response.status() == StatusCode::SWITCHING_PROTOCOLS => reply::bad_gateway(),
             Ok(response) if headers::has_unknown_transfer_coding(response.headers()) => reply::bad_gateway(),
-            Ok(response) => passed_back(response),
+            Ok(response) => passed_back(response, place),
             Err(error) if is_broken_request(&error) => reply::bad_request("The body of the request breaks off"),
             Err(error) => {
                 tracing::warn!(error = &error as &dyn Error, upstream = %self.upstream, "the upstream does not answer");
@@ -104,9 +122,12 @@ impl Proxy {
     }
 }
 
-fn passed_back(response: Response<Incoming>) -> Response<Body> {
+fn passed_back(response: Response<Incoming>, place: Option<OwnedSemaphorePermit>) -> Response<Body> {
     let mut response = response.map(|body| {
-        let body = body.map_frame(|frame| map_trailers(frame, headers::hop_from_upstream));
+        let body = body.map_frame(move |frame| {
+            let _held = &place;
+            map_trailers(frame, headers::hop_from_upstream)
+        });
         body.map_err(Into::into).boxed_unsync()
     });
     headers::hop_from_upstream(response.headers_mut());

@@ -20,8 +20,13 @@ use tower::{Service, ServiceExt as _};
 
 use crate::reply::Body;
 
-/// Connections at the same time. More wait to be accepted.
-const MAX_CONNECTIONS: usize = 4096;
+/// Connections at the same time. More wait to be accepted. Together with those to the upstream they stay below the 1024
+/// open files that a process usually may have, so that some are left to ask the issuer.
+const MAX_CONNECTIONS: usize = 600;
+/// Requests at the same time on one HTTP/2 connection.
+const MAX_STREAMS: u32 = 32;
+/// What a client may send ahead over HTTP/2, where nobody reads yet.
+const WINDOW: u32 = 64 * 1024;
 /// The head of a request, and what of a body is held in memory at once.
 pub(crate) const MAX_HEAD_BYTES: usize = 64 * 1024;
 /// How long a client may take for the head of a request, and be silent between two.
@@ -104,6 +109,9 @@ where
         .timer(TokioTimer::new())
         .keep_alive_interval(HEAD_TIMEOUT)
         .keep_alive_timeout(HEAD_TIMEOUT)
+        .max_concurrent_streams(MAX_STREAMS)
+        .initial_stream_window_size(WINDOW)
+        .initial_connection_window_size(WINDOW)
         .max_send_buf_size(MAX_HEAD_BYTES);
     let connection = builder.serve_connection(TokioIo::new(stream), service);
     tokio::select! {

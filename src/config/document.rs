@@ -116,12 +116,12 @@ impl<'t> Document<'t> {
     }
 
     fn not_as_needed(&self, error: &toml::de::Error) -> ConfigError {
-        let at = error.span().unwrap_or_default().start;
-        let found = self.find(at);
+        let span = error.span().unwrap_or_default();
+        let at = span.start;
+        // What the document as a whole lacks is said of no place in it.
+        let found = if span.is_empty() { None } else { self.find(at) };
         let (key, problem) = said::problem(error.message(), found.as_ref().map(|found| found.value));
-        // A table begins where its first key does, and that key has no keys of its own.
-        let is_within = |found: &Found<'_, '_>| key.is_none() || found.value.is_table();
-        let mut path = found.filter(is_within).map(|found| found.path).unwrap_or_default();
+        let mut path = found.map(|found| found.path).unwrap_or_default();
         if let Some(key) = key {
             push_key(&mut path, key);
         }

@@ -106,6 +106,12 @@ impl RouteConfig {
             };
         }
         let mut protector = protector.clone();
+        if self.scope.as_ref().is_some_and(|scope| scope.trim().is_empty()) {
+            return Err(ConfigError::new(
+                "scope",
+                "expected a scope, got a blank one; leave it out to demand no more than a valid token",
+            ));
+        }
         if let Some(scope) = &self.scope {
             let requirement = Requirement::scope(scope).map_err(|error| ConfigError::setup("scope", &error))?;
             protector = protector.requiring(requirement);

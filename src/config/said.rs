@@ -30,6 +30,10 @@ pub(super) fn problem<'m>(message: &'m str, found: Option<&DeValue<'_>>) -> (Opt
         ["unknown", "field"] => format!("unknown key; known here: {choice}"),
         ["unknown", "variant"] => format!("expected {expectation}"),
         ["invalid", "type:"] => match found {
+            // Of the right kind, and too large or too small.
+            Some(DeValue::Integer(_)) if in_toml(expectation).starts_with("a whole number") => {
+                format!("expected {} that fits", in_toml(expectation))
+            }
             Some(found) => format!("expected {}, got {}", in_toml(expectation), kind(found)),
             None => format!("expected {}", in_toml(expectation)),
         },

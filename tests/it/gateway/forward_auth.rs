@@ -169,6 +169,17 @@ async fn a_question_that_can_be_read_in_two_ways_is_refused() {
         &["X-Original-Method: GET", "X-Original-URL: /open"],
         &["X-Original-Method: GET", "X-Rewrite-URL: /open"],
         &["X-HTTP-Method-Override: GET", "X-Original-URI: /open"],
+        // A proxy overwrites the name it knows and passes this one on.
+        &[
+            "X-Forwarded-Method: GET",
+            "X-Forwarded-Uri: /open",
+            "X_Auth_Subject: root",
+        ],
+        &[
+            "X-Original-Method: GET",
+            "X-Original-URI: /open",
+            "X.Auth-Subject: root",
+        ],
     ] {
         let mut headers = headers.to_vec();
         headers.push(&authorization);

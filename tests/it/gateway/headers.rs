@@ -78,7 +78,7 @@ async fn no_claim_can_forge_or_end_a_header() {
 }
 
 /// Every header of the list, in other spellings, and as a trailer.
-const SPOOFED: [&str; 36] = [
+const SPOOFED: [&str; 39] = [
     "X-Auth-Subject",
     "x-auth-subject",
     "X-AUTH-SCOPES",
@@ -88,6 +88,9 @@ const SPOOFED: [&str; 36] = [
     "X-Auth-Anything",
     "X_Auth_Subject",
     "X-Auth_Subject",
+    "X.Auth.Subject",
+    "X-Auth.Subject",
+    "Remote~User",
     "X-Forwarded-For",
     "x-forwarded-proto",
     "X-Forwarded-Host",

@@ -83,6 +83,36 @@ async fn http_2_clients_are_served_by_an_http_1_upstream() {
 }
 
 #[tokio::test]
+async fn a_length_that_is_written_oddly_goes_on_once_and_plainly() {
+    let (_upstream, gateway) = before_echo().await;
+    let client = Client::builder(TokioExecutor::new())
+        .http2_only(true)
+        .build_http::<Full<bytes::Bytes>>();
+    let request = Request::post(format!("http://{}/", gateway.address))
+        .header("content-length", "010")
+        .header("content-length", "10")
+        .body(Full::from("helloworld"))
+        .unwrap();
+    let response = client.request(request).await.unwrap();
+    let answer: Value = serde_json::from_slice(&response.into_body().collect().await.unwrap().to_bytes()).unwrap();
+    assert_eq!(answer["body"], "helloworld");
+    assert_eq!(sent(&answer, "content-length"), ["10"]);
+}
+
+#[tokio::test]
+async fn an_upstream_cannot_change_the_protocol_by_itself() {
+    let (upstream, gateway) = before_by_hand().await;
+    let answering = async {
+        let mut behind = upstream.accept().await;
+        read_head(&mut behind).await;
+        let answer = b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\nHELLO";
+        behind.write_all(answer).await.unwrap();
+    };
+    let (response, ()) = tokio::join!(gateway.ask("GET", "/", &[]), answering);
+    assert_eq!(status(&response), 502, "{response}");
+}
+
+#[tokio::test]
 async fn refused_requests_never_reach_the_upstream() {
     let issuer = TestIssuer::on_loopback().await.unwrap();
     let upstream = ByHand::start().await;

@@ -146,6 +146,8 @@ async fn what_is_required_is_named() {
     let issuer = "issuer = \"https://auth.test\"";
     for (text, key, line) in [
         (file("", "", ""), "listen", 1),
+        (file("upstream = \"http://127.0.0.1:9\"", "", ""), "listen", 1),
+        (file("", "", "").trim_start().to_owned(), "listen", 1),
         (
             format!("{LISTEN}\n[[issuer]]\n{issuer}\nkind = \"jwt\"\n"),
             "resource",
