@@ -59,12 +59,12 @@ impl JwtValidator {
         metadata_url: impl AsRef<str>,
         audience: impl Into<Audience>,
     ) -> Result<Self, SetupError> {
-        let issuer = issuer.as_ref();
-        let source = Place::of(
-            Issuer::at(issuer, metadata_url.as_ref(), Http::OnLoopback)?,
-            Wanted::JwksUri,
-        );
-        Self::remote(Issuers::one(issuer)?, source, audience.into())
+        Self::discovered_at(
+            issuer.as_ref(),
+            metadata_url.as_ref(),
+            audience.into(),
+            Http::OnLoopback,
+        )
     }
 
     /// As [`discover_at`](Self::discover_at), over plain `http` beyond a loopback host: **whoever is on the way can
@@ -78,12 +78,12 @@ impl JwtValidator {
         metadata_url: impl AsRef<str>,
         audience: impl Into<Audience>,
     ) -> Result<Self, SetupError> {
-        let issuer = issuer.as_ref();
-        let source = Place::of(
-            Issuer::at(issuer, metadata_url.as_ref(), Http::Everywhere)?,
-            Wanted::JwksUri,
-        );
-        Self::remote(Issuers::one(issuer)?, source, audience.into())
+        Self::discovered_at(
+            issuer.as_ref(),
+            metadata_url.as_ref(),
+            audience.into(),
+            Http::Everywhere,
+        )
     }
 
     /// Keys for the tenants of one authorization server, as Entra ID has them: each has an issuer of its own, and the
@@ -138,6 +138,11 @@ impl JwtValidator {
 
     fn discovered(issuer: &str, audience: Audience, http: Http) -> Result<Self, SetupError> {
         let source = Place::of(Issuer::new(issuer, http)?, Wanted::JwksUri);
+        Self::remote(Issuers::one(issuer)?, source, audience)
+    }
+
+    fn discovered_at(issuer: &str, url: &str, audience: Audience, http: Http) -> Result<Self, SetupError> {
+        let source = Place::of(Issuer::at(issuer, url, http)?, Wanted::JwksUri);
         Self::remote(Issuers::one(issuer)?, source, audience)
     }
 
