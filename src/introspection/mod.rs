@@ -2,8 +2,9 @@
 //!
 //! One request: what is remembered about the token answers at once ([`remembered`]). Otherwise one call goes out,
 //! however many requests wait for the same token: it finds the endpoint ([`Place`]), asks there ([`client`]) as this
-//! service ([`client_auth`]), and what comes back is judged ([`response`]) and remembered.
+//! service ([`client_auth`], [`assertion`]), and what comes back is judged ([`response`]) and remembered.
 
+mod assertion;
 mod client;
 mod client_auth;
 mod remembered;
