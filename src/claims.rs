@@ -12,8 +12,8 @@ use std::{
 use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::value::RawValue;
 
-use crate::error::{SetupError, shown};
 use crate::{
+    error::{SetupError, shown},
     json::{JsonError, Object},
     rejection::{Reason, Rejection},
     scope::Scopes,

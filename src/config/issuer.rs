@@ -36,9 +36,9 @@ pub struct IssuerConfig {
     allow_insecure_http: bool,
 
     jwks_uri: Option<String>,
-    algorithms: Option<Vec<AlgorithmName>>,
+    algorithms: Option<Vec<Algorithm>>,
     token_types: Option<Vec<String>>,
-    optional_claims: Option<Vec<OptionalClaimName>>,
+    optional_claims: Option<Vec<OptionalClaim>>,
 
     introspection_endpoint: Option<String>,
     pub(super) client_id: Option<String>,
@@ -71,33 +71,6 @@ struct ClaimsConfig {
 /// The values that a claim may have: a string, or a list of strings.
 #[derive(Clone, Debug)]
 struct Accepted(Vec<String>);
-
-#[derive(Clone, Copy, Debug, Deserialize)]
-enum AlgorithmName {
-    RS256,
-    RS384,
-    RS512,
-    PS256,
-    PS384,
-    PS512,
-    ES256,
-    ES384,
-    ES512,
-    #[serde(alias = "Ed25519")]
-    EdDSA,
-}
-
-#[derive(Clone, Copy, Debug, Deserialize)]
-enum OptionalClaimName {
-    #[serde(rename = "sub")]
-    Subject,
-    #[serde(rename = "client_id")]
-    ClientId,
-    #[serde(rename = "iat")]
-    IssuedAt,
-    #[serde(rename = "jti")]
-    JwtId,
-}
 
 /// What validators of both kinds are told in the same way.
 macro_rules! shared {
@@ -168,11 +141,10 @@ impl IssuerConfig {
         let mut validator = validator.map_err(by_option)?.fetch(fetch);
         validator = shared!(self, validator);
         if let Some(algorithms) = &self.algorithms {
-            let algorithms = algorithms.iter().map(|name| name.algorithm());
-            validator = validator.algorithms(algorithms).map_err(by_option)?;
+            validator = validator.algorithms(algorithms.iter().copied()).map_err(by_option)?;
         }
         if let Some(claims) = &self.optional_claims {
-            validator = validator.optional_claims(claims.iter().map(|name| name.claim()));
+            validator = validator.optional_claims(claims.iter().copied());
         }
         if let Some(types) = &self.token_types {
             validator = self.accept_types(validator, types)?;
@@ -278,34 +250,6 @@ fn by_option(error: SetupError) -> ConfigError {
         other => other,
     };
     ConfigError::setup(key, &error)
-}
-
-impl AlgorithmName {
-    fn algorithm(self) -> Algorithm {
-        match self {
-            Self::RS256 => Algorithm::RS256,
-            Self::RS384 => Algorithm::RS384,
-            Self::RS512 => Algorithm::RS512,
-            Self::PS256 => Algorithm::PS256,
-            Self::PS384 => Algorithm::PS384,
-            Self::PS512 => Algorithm::PS512,
-            Self::ES256 => Algorithm::ES256,
-            Self::ES384 => Algorithm::ES384,
-            Self::ES512 => Algorithm::ES512,
-            Self::EdDSA => Algorithm::EdDSA,
-        }
-    }
-}
-
-impl OptionalClaimName {
-    fn claim(self) -> OptionalClaim {
-        match self {
-            Self::Subject => OptionalClaim::Subject,
-            Self::ClientId => OptionalClaim::ClientId,
-            Self::IssuedAt => OptionalClaim::IssuedAt,
-            Self::JwtId => OptionalClaim::JwtId,
-        }
-    }
 }
 
 impl<'de> Deserialize<'de> for Accepted {

@@ -17,7 +17,7 @@ use tower_service::Service;
 use super::{
     Credentials, FormBody, Place, at_most_one,
     form_body::{Reading, Unread},
-    parameter,
+    query,
 };
 
 /// The longest form that is searched, unless set otherwise.
@@ -161,7 +161,7 @@ enum InForm {
 
 impl InForm {
     fn of(form: &[u8]) -> Self {
-        match parameter::access_token(form) {
+        match query::access_token(form) {
             Err(()) => Self::Malformed("access_token stands twice in the form"),
             Ok(None) => Self::Nothing,
             // RFC 6750 §2.2: "The content to be encoded in the entity-body MUST consist entirely of ASCII characters."

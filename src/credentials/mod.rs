@@ -14,7 +14,6 @@ mod custom_header;
 mod form;
 mod form_body;
 mod own_origins;
-mod parameter;
 mod place;
 mod query;
 mod websocket;

@@ -442,7 +442,7 @@ proptest! {
     #[test]
     fn a_token_that_is_form_encoded_is_read_as_it_was(token in "[A-Za-z0-9._~+/-]{1,40}={0,2}", before in "[a-z%&=]{0,10}") {
         let encoded: String = form_urlencoded::byte_serialize(token.as_bytes()).collect();
-        let found = parameter::access_token(format!("{before}&access_token={encoded}").into_bytes().leak());
+        let found = query::access_token(format!("{before}&access_token={encoded}").into_bytes().leak());
         prop_assert_eq!(found.unwrap().unwrap(), token);
     }
 

@@ -1,10 +1,13 @@
 //! The signature algorithms, and which keys they go with.
 
 use aws_lc_rs::{hmac, signature};
+use serde::Deserialize;
 
 /// A signature algorithm with a public key (RFC 7518 §3.1, RFC 8037 §3.1, RFC 9864).
+///
+/// It is deserialized from its name in `alg`, compared byte for byte.
 #[allow(missing_docs, reason = "the names are the field's own")]
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Deserialize)]
 #[non_exhaustive]
 pub enum Algorithm {
     RS256,
@@ -17,6 +20,7 @@ pub enum Algorithm {
     ES384,
     ES512,
     /// Ed25519, under its names `EdDSA` and `Ed25519`.
+    #[serde(alias = "Ed25519")]
     EdDSA,
 }
 
@@ -113,6 +117,18 @@ mod tests {
         assert_eq!(Algorithm::named("Ed25519"), Some(Algorithm::EdDSA));
         for other in ["none", "None", "nOnE", "", "rs256", "HS256", "RS1", "ES256K", "Ed448"] {
             assert_eq!(Algorithm::named(other), None, "{other}");
+        }
+    }
+
+    #[test]
+    fn an_algorithm_is_deserialized_from_each_of_its_names() {
+        let read = |name: &str| serde_json::from_value::<Algorithm>(name.into()).ok();
+        for algorithm in Algorithm::ALL {
+            assert_eq!(read(algorithm.name()), Some(algorithm));
+        }
+        assert_eq!(read("Ed25519"), Some(Algorithm::EdDSA));
+        for other in ["none", "rs256", "HS256", "Ed448"] {
+            assert_eq!(read(other), None, "{other}");
         }
     }
 }

@@ -11,8 +11,9 @@ mod issuers;
 mod jwks;
 mod jws;
 mod keys;
+mod options;
 mod rules;
-mod setup;
+mod sources;
 
 use std::fmt;
 

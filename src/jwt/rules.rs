@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
+use serde::Deserialize;
 
 use super::{algorithm::Algorithm, issuers::Issuers, jws::Header};
 use crate::{
@@ -107,16 +108,22 @@ impl AccessTokenMark {
 }
 
 /// A claim of RFC 9068 §2.2 that some issuers leave out. `iss`, `exp` and `aud` are not among them.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+///
+/// It is deserialized from the claim's name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Deserialize)]
 #[non_exhaustive]
 pub enum OptionalClaim {
     /// `sub`. Without it a token stands for nobody in particular.
+    #[serde(rename = "sub")]
     Subject,
     /// `client_id`. Without it nothing can be revoked by client, and a client's token looks like a user's.
+    #[serde(rename = "client_id")]
     ClientId,
     /// `iat`. Without it nothing can be revoked by the time of issue.
+    #[serde(rename = "iat")]
     IssuedAt,
     /// `jti`. Without it a single token cannot be revoked by its identifier.
+    #[serde(rename = "jti")]
     JwtId,
 }
 

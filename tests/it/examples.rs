@@ -2,7 +2,6 @@
 
 use std::{
     io::{BufRead as _, BufReader},
-    path::PathBuf,
     process::{Child, Command, Stdio},
     sync::mpsc,
     time::Duration,
@@ -12,6 +11,8 @@ use bytes::Bytes;
 use http::Request;
 use http_body_util::Full;
 use hyper_util::{client::legacy::Client, rt::TokioExecutor};
+
+use crate::support::example;
 
 /// Stops the example when it goes out of scope.
 struct Example {
@@ -28,16 +29,14 @@ impl Drop for Example {
 
 impl Example {
     fn start(name: &str, environment: &[(&str, &str)]) -> Self {
-        let mut binary = PathBuf::from(std::env::current_exe().unwrap().parent().unwrap().parent().unwrap());
-        binary.extend(["examples", name]);
-        let mut process = Command::new(&binary)
+        let mut process = Command::new(example(name))
             .env("LISTEN", "127.0.0.1:0")
             .env_remove("ISSUER")
             .envs(environment.iter().copied())
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
             .spawn()
-            .unwrap_or_else(|error| panic!("{}: {error}; build it with --examples", binary.display()));
+            .unwrap();
         let output = BufReader::new(process.stdout.take().unwrap());
         let (send, lines) = mpsc::channel();
         std::thread::spawn(move || {

@@ -1,8 +1,9 @@
-//! A service to protect, tokens for it, and a way to ask it.
+//! A service to protect, tokens for it, and a way to ask it; and where the examples are.
 
 use std::{
     collections::HashMap,
     convert::Infallible,
+    path::PathBuf,
     sync::{
         Arc, Mutex,
         atomic::{AtomicUsize, Ordering},
@@ -68,6 +69,14 @@ impl TokenValidator for Known {
             },
         }
     }
+}
+
+/// The program of an example, which was built beside the tests.
+pub fn example(name: &str) -> PathBuf {
+    let mut binary = PathBuf::from(std::env::current_exe().unwrap().parent().unwrap().parent().unwrap());
+    binary.extend(["examples", name]);
+    assert!(binary.exists(), "{}: build it with --examples", binary.display());
+    binary
 }
 
 pub type Reply = Response<Bytes>;

@@ -15,7 +15,7 @@ use std::{
         Mutex,
         atomic::{AtomicU32, Ordering},
     },
-    time::SystemTime,
+    time::{Duration, SystemTime},
 };
 
 use bytes::Bytes;
@@ -26,10 +26,12 @@ use serde_json::{Value, json};
 use tokio::sync::Semaphore;
 use tower::{Layer as _, ServiceExt as _, service_fn};
 
-use super::*;
+use super::{remembered::Lifetimes, *};
 use crate::{
+    audience::Audience,
     clock::Clock,
-    fetch::FetchError,
+    error::SetupError,
+    fetch::{Fetch, FetchError},
     harness::{MovedClock, present},
     protector::ResourceProtectorLayer,
     rejection::Reason,

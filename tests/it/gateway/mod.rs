@@ -12,9 +12,7 @@ use std::{
     convert::Infallible,
     fs,
     net::SocketAddr,
-    path::PathBuf,
     process::{ExitStatus, Stdio},
-    sync::atomic::{AtomicUsize, Ordering},
     time::Duration,
 };
 
@@ -24,6 +22,7 @@ use hyper::{body::Incoming, service::service_fn};
 use hyper_util::rt::TokioIo;
 use resource_protector::testing::TestIssuer;
 use serde_json::{Value, json};
+use tempfile::NamedTempFile;
 use tokio::{
     io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader},
     net::{TcpListener, TcpStream},
@@ -32,9 +31,12 @@ use tokio::{
     time::timeout,
 };
 
+use crate::support::example;
+
 pub const API: &str = "https://api.test";
 
-/// Long enough for whatever happens on this machine; nothing waits for it to pass.
+/// Clearly longer than anything takes that has to happen, the 10 s included for which the gateway waits for the head of a
+/// request. Its grace time has a limit of its own. No test that passes waits until this is over.
 const SOON: Duration = Duration::from_secs(30);
 
 /// A running gateway. It is stopped when this is dropped.
@@ -42,33 +44,18 @@ pub struct Gateway {
     process: Child,
     output: BufReader<tokio::process::ChildStdout>,
     pub address: SocketAddr,
-    _file: File,
+    _file: NamedTempFile,
 }
 
-/// A configuration file, removed when this is dropped.
-pub struct File(pub PathBuf);
-
-impl File {
-    pub fn new(text: &str) -> Self {
-        static COUNT: AtomicUsize = AtomicUsize::new(0);
-        let number = COUNT.fetch_add(1, Ordering::Relaxed);
-        let path = std::env::temp_dir().join(format!("gateway-{}-{number}.toml", std::process::id()));
-        fs::write(&path, text).unwrap();
-        Self(path)
-    }
-}
-
-impl Drop for File {
-    fn drop(&mut self) {
-        let _ = fs::remove_file(&self.0);
-    }
+/// A file with this text, removed when it is dropped.
+pub fn written(text: &str) -> NamedTempFile {
+    let file = NamedTempFile::new().unwrap();
+    fs::write(&file, text).unwrap();
+    file
 }
 
 pub fn command() -> Command {
-    let mut binary = PathBuf::from(std::env::current_exe().unwrap().parent().unwrap().parent().unwrap());
-    binary.extend(["examples", "gateway"]);
-    assert!(binary.exists(), "{}: build it with --examples", binary.display());
-    let mut command = Command::new(binary);
+    let mut command = Command::new(example("gateway"));
     command
         .env("NO_PROXY", "127.0.0.1")
         .env_remove("RUST_LOG")
@@ -80,8 +67,8 @@ pub fn command() -> Command {
 
 impl Gateway {
     pub async fn start(text: &str) -> Self {
-        let file = File::new(text);
-        let mut process = command().arg(&file.0).spawn().unwrap();
+        let file = written(text);
+        let mut process = command().arg(file.path()).spawn().unwrap();
         let mut output = BufReader::new(process.stdout.take().unwrap());
         let mut line = String::new();
         timeout(SOON, output.read_line(&mut line)).await.unwrap().unwrap();

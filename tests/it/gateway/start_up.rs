@@ -5,14 +5,14 @@ use std::net::TcpListener;
 use resource_protector::testing::TestIssuer;
 use tokio::time::timeout;
 
-use super::{ByHand, Echo, File, Gateway, SOON, command, good, settings, status, values};
+use super::{ByHand, Echo, Gateway, SOON, command, good, settings, status, values, written};
 
 const SECRET: &str = "do-not-quote-me";
 
 /// Starts it, expects it not to run, and gives back what it says of the file.
 async fn refusal(text: &str) -> String {
-    let file = File::new(text);
-    let output = command().arg(&file.0).stderr(std::process::Stdio::piped()).output();
+    let file = written(text);
+    let output = command().arg(file.path()).stderr(std::process::Stdio::piped()).output();
     let output = timeout(SOON, output)
         .await
         .unwrap_or_else(|_| panic!("it runs: {text}"))
@@ -23,7 +23,7 @@ async fn refusal(text: &str) -> String {
     assert_eq!(said.lines().count(), 1, "{said}");
     assert!(!said.contains(SECRET), "{said}");
     let said = said
-        .strip_prefix(&format!("{}: ", file.0.display()))
+        .strip_prefix(&format!("{}: ", file.path().display()))
         .expect("the file's name");
     said.trim_end().to_owned()
 }
@@ -70,10 +70,10 @@ async fn the_smallest_file_is_enough() {
 async fn the_file_in_the_readme_is_one_to_start_from() {
     let readme = include_str!("../../../examples/gateway/README.md");
     let text = readme.split("```toml\n").nth(1).unwrap().split("```").next().unwrap();
-    let secret = File::new(SECRET);
+    let secret = written(SECRET);
     let ours = [
         ("127.0.0.1:8080", "127.0.0.1:0".to_owned()),
-        ("\"secret\"", format!("{:?}", secret.0)),
+        ("\"secret\"", format!("{:?}", secret.path())),
     ];
     let text = ours.iter().fold(text.to_owned(), |text, (theirs, ours)| {
         assert_eq!(text.matches(theirs).count(), 1, "{theirs}");

@@ -8,10 +8,14 @@ use resource_protector::testing::TestIssuer;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::TcpStream,
-    time::timeout,
+    time::{Duration, Instant, timeout},
 };
 
 use super::{ByHand, Gateway, SOON, body, body_json, read_head, read_to_end, read_until, status, values};
+
+/// The grace time is 25 s: more than the first of these, and clearly less than the second.
+const SOME_GRACE: Duration = Duration::from_secs(20);
+const PAST_GRACE: Duration = Duration::from_secs(60);
 
 const PUBLIC: &str = "[[route]]\npath = \"/\"\npublic = true\n";
 
@@ -30,8 +34,12 @@ async fn send(gateway: &Gateway, request: &str) -> TcpStream {
 
 /// Whether the other side closes or resets the connection, whatever it sends before.
 async fn is_closed(stream: &mut TcpStream) -> bool {
+    is_closed_within(SOON, stream).await
+}
+
+async fn is_closed_within(limit: Duration, stream: &mut TcpStream) -> bool {
     let mut rest = Vec::new();
-    timeout(SOON, stream.read_to_end(&mut rest)).await.is_ok()
+    timeout(limit, stream.read_to_end(&mut rest)).await.is_ok()
 }
 
 #[tokio::test]
@@ -219,7 +227,10 @@ async fn requests_in_flight_have_a_grace_time_and_no_more() {
     let mut client = send(&gateway, "GET /never HTTP/1.1\r\nHost: a.test\r\n\r\n").await;
     let mut behind = upstream.accept().await;
     read_head(&mut behind).await;
+    let told = Instant::now();
     gateway.terminate().await;
-    assert!(is_closed(&mut client).await);
+    assert!(is_closed_within(PAST_GRACE, &mut client).await);
+    let waited = told.elapsed();
+    assert!(waited >= SOME_GRACE, "{waited:?}");
     assert!(gateway.ended().await.0.success());
 }
