@@ -150,7 +150,7 @@ mod scope;
 #[cfg(any(feature = "introspection", feature = "reqwest"))]
 mod secret;
 mod store;
-mod tenants;
+mod template;
 #[cfg(feature = "testing")]
 pub mod testing;
 mod token;
@@ -168,11 +168,9 @@ pub use crate::fetch::ReqwestFetch;
 #[cfg(feature = "introspection")]
 pub use crate::introspection::{ClientAuth, IntrospectionValidator};
 #[cfg(feature = "jwt")]
-pub use crate::jwt::{AccessTokenMark, Algorithm, HmacAlgorithm, JwtValidator, OptionalClaim};
+pub use crate::jwt::{AccessTokenMark, Algorithm, HmacAlgorithm, JwtValidator, OptionalClaim, Tenants};
 #[cfg(any(feature = "introspection", feature = "reqwest"))]
 pub use crate::secret::Secret;
-#[cfg(feature = "jwt")]
-pub use crate::tenants::Tenants;
 pub use crate::{
     audience::Audience,
     claims::Confirmation,

@@ -1,10 +1,11 @@
 //! Whose tokens a validator accepts.
 
+use super::tenants::TenantIssuers;
 use crate::{
     error::{SetupError, shown},
     json::Object,
     rejection::{Reason, Rejection},
-    tenants::{Template, TenantIssuers},
+    template::Template,
 };
 
 /// One issuer, under one or several names, or the tenants of one.

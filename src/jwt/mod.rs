@@ -14,6 +14,7 @@ mod keys;
 mod options;
 mod rules;
 mod sources;
+mod tenants;
 
 use std::fmt;
 
@@ -22,6 +23,7 @@ use aws_lc_rs::{constant_time, hmac};
 pub use self::{
     algorithm::{Algorithm, HmacAlgorithm},
     rules::{AccessTokenMark, OptionalClaim},
+    tenants::Tenants,
 };
 use self::{
     jwks::{Lookup, RemoteKeys},

@@ -12,6 +12,7 @@ use super::{
     jwks::{self, LIFETIMES, RemoteKeys, Settings},
     keys::{KeySet, MAX_TRIED, VerifyingKey},
     rules::Rules,
+    tenants::{TenantIssuers, Tenants},
 };
 use crate::{
     audience::Audience,
@@ -19,7 +20,7 @@ use crate::{
     endpoint::Http,
     error::{SetupError, shown, within, within_timeout},
     fetch::{Fetch, Network},
-    tenants::{Template, TenantIssuers, Tenants},
+    template::Template,
 };
 
 /// How keys are found.

@@ -11,7 +11,7 @@ use crate::{
     error::{SetupError, at_start, shown},
     peek,
     rejection::{Reason, Rejection},
-    tenants::Template,
+    template::Template,
     token::CurrentToken,
 };
 
