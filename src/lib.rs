@@ -154,6 +154,7 @@ mod template;
 #[cfg(feature = "testing")]
 pub mod testing;
 mod token;
+mod token_rules;
 mod validate;
 
 /// The futures of this crate's services.

@@ -115,8 +115,20 @@ impl Secret {
         }
     }
 
-    /// Reads the file again; keeps what is known while it cannot be read. It blocks.
-    pub(crate) fn read_again(&self) {
+    /// Reads the file again after a secret of this version was refused, and says whether there is another one now. Call it
+    /// in a task of the runtime, and with a deadline: a file may be on another machine.
+    pub(crate) async fn renewed_since(&self, refused: Option<u64>) -> bool {
+        if refused.is_none() {
+            return false;
+        }
+        let again = self.clone();
+        // It is a small file, but reading it blocks.
+        let read = tokio::task::spawn_blocking(move || again.read_again()).await;
+        read.is_ok() && self.version() != refused
+    }
+
+    /// Keeps what is known while the file cannot be read.
+    fn read_again(&self) {
         let Source::File(file) = &self.0 else {
             return;
         };

@@ -14,6 +14,7 @@ use crate::{
     fetch::Fetch,
     introspection::IntrospectionValidator,
     jwt::{AccessTokenMark, Algorithm, JwtValidator, OptionalClaim},
+    token_rules::TokenRules,
 };
 
 /// How long a refusal of the authorization server is remembered at the most.
@@ -60,7 +61,7 @@ pub(super) enum Kind {
 }
 
 /// Where claims stand that RFC 9068 and RFC 7662 have under another name.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct ClaimsConfig {
     client_id: Option<String>,
@@ -71,30 +72,6 @@ struct ClaimsConfig {
 /// The values that a claim may have: a string, or a list of strings.
 #[derive(Clone, Debug)]
 struct Accepted(Vec<String>);
-
-/// What validators of both kinds are told in the same way.
-macro_rules! shared {
-    ($config:expr, $validator:expr) => {{
-        let (config, mut validator) = ($config, $validator);
-        if let Some(seconds) = config.leeway_seconds {
-            validator = validator.leeway(Duration::from_secs(seconds)).map_err(by_option)?;
-        }
-        for (name, accepted) in config.expected_claims() {
-            validator = validator.expect_claim(name, accepted).map_err(by_option)?;
-        }
-        let claims = config.claims.as_ref();
-        if let Some(name) = claims.and_then(|claims| claims.client_id.as_ref()) {
-            validator = validator.client_id_claim(name).map_err(by_option)?;
-        }
-        if let Some(name) = claims.and_then(|claims| claims.scope.as_ref()) {
-            validator = validator.scope_claim(name).map_err(by_option)?;
-        }
-        if let Some(name) = claims.and_then(|claims| claims.audience.as_ref()) {
-            validator = validator.audience_claim(name).map_err(by_option)?;
-        }
-        validator
-    }};
-}
 
 impl IssuerConfig {
     /// What stands only with the other kind would have no effect; whoever wrote it believes that it has.
@@ -138,8 +115,10 @@ impl IssuerConfig {
             (Some(uri), false) => JwtValidator::with_jwks_uri(&self.issuer, uri, audience),
             (Some(uri), true) => JwtValidator::with_jwks_uri_over_plain_http(&self.issuer, uri, audience),
         };
-        let mut validator = validator.map_err(by_option)?.fetch(fetch);
-        validator = shared!(self, validator);
+        let mut validator = validator
+            .and_then(|validator| validator.with_token_rules(|rules| self.tell(rules)))
+            .map_err(by_option)?
+            .fetch(fetch);
         if let Some(algorithms) = &self.algorithms {
             validator = validator.algorithms(algorithms.iter().copied()).map_err(by_option)?;
         }
@@ -205,8 +184,10 @@ impl IssuerConfig {
             (Some(url), true) => IntrospectionValidator::new_over_plain_http(url, auth, audience),
         };
         let validator = validator.map_err(by_option)?.fetch(fetch);
-        let mut validator = validator.issuer(&self.issuer).map_err(by_option)?;
-        validator = shared!(self, validator);
+        let mut validator = validator
+            .issuer(&self.issuer)
+            .and_then(|validator| validator.with_token_rules(|rules| self.tell(rules)))
+            .map_err(by_option)?;
         if let Some(seconds) = self.cache_seconds {
             let refusals = Duration::from_secs(seconds.min(REFUSALS));
             validator = validator
@@ -215,6 +196,27 @@ impl IssuerConfig {
                 .map_err(by_option)?;
         }
         Ok(validator)
+    }
+
+    /// What validators of both kinds are told.
+    fn tell(&self, rules: &mut TokenRules) -> Result<(), SetupError> {
+        if let Some(seconds) = self.leeway_seconds {
+            rules.set_leeway(Duration::from_secs(seconds))?;
+        }
+        for (name, accepted) in self.expected_claims() {
+            rules.expect_claim(name, accepted)?;
+        }
+        let claims = self.claims.clone().unwrap_or_default();
+        if let Some(name) = claims.client_id {
+            rules.set_client_id_claim(name)?;
+        }
+        if let Some(name) = claims.scope {
+            rules.set_scope_claim(name)?;
+        }
+        if let Some(name) = claims.audience {
+            rules.set_audience_claim(name)?;
+        }
+        Ok(())
     }
 
     fn audience(&self, resource: &str) -> Audience {

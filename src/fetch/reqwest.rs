@@ -134,13 +134,9 @@ impl Fetch for ReqwestFetch {
         let is_refused = response
             .as_ref()
             .is_none_or(|response| response.status() == StatusCode::UNAUTHORIZED);
-        if is_refused && shown.is_some() {
-            let again = Arc::clone(bearer);
-            // It reads a small file, which blocks. The caller's deadline holds for this, too.
-            let read = tokio::task::spawn_blocking(move || again.token.read_again()).await;
-            if read.is_ok() && bearer.token.version() != shown {
-                return self.exchange(bearer.authorize(request)?, max_body).await;
-            }
+        // The caller's deadline holds for this, too.
+        if is_refused && bearer.token.renewed_since(shown).await {
+            return self.exchange(bearer.authorize(request)?, max_body).await;
         }
         response.ok_or_else(unusable_token)
     }

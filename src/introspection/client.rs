@@ -66,17 +66,14 @@ impl Client {
         let asked_with = self.auth.version();
         let answer = self.ask_once(token, now).await;
         let is_our_fault = matches!(&answer, Err(refusal) if refusal.kind() == RejectionKind::Misconfigured);
-        if !is_our_fault || asked_with.is_none() {
+        if !is_our_fault {
             return answer;
         }
-        let auth = Arc::clone(&self.auth);
-        // It reads a small file, which blocks, on a bad day for long.
-        let read = tokio::task::spawn_blocking(move || auth.read_again());
-        let read = tokio::time::timeout(self.timeout, read).await;
-        if !matches!(read, Ok(Ok(()))) || self.auth.version() == asked_with {
-            return answer;
+        let renewed = tokio::time::timeout(self.timeout, self.auth.renewed_since(asked_with)).await;
+        if renewed == Ok(true) {
+            return self.ask_once(token, now).await;
         }
-        self.ask_once(token, now).await
+        answer
     }
 
     /// `Ok` is a body that says it is JSON, not yet judged.

@@ -153,10 +153,11 @@ impl ClientAuth {
         self.secret()?.version()
     }
 
-    /// Reads the secret again, where it stands in a file. It blocks.
-    pub(super) fn read_again(&self) {
-        if let Some(secret) = self.secret() {
-            secret.read_again();
+    /// Whether the secret is another one now than the one of this version, which was refused.
+    pub(super) async fn renewed_since(&self, refused: Option<u64>) -> bool {
+        match self.secret() {
+            Some(secret) => secret.renewed_since(refused).await,
+            None => false,
         }
     }
 

@@ -1,28 +1,22 @@
 //! What the authorization server says about a token (RFC 7662 §2.2), judged.
 
-use std::time::Duration;
-
 use bytes::Bytes;
 
 use crate::{
-    audience::Audience,
-    claims::{ClaimNames, Claims, ExpectedClaim, foreign_claim},
+    claims::{Claims, foreign_claim},
     clock::Moment,
     error::shown,
     json::Object,
     rejection::{Reason, Rejection},
     token::CurrentToken,
+    token_rules::TokenRules,
 };
 
 /// What an answer must say for its token to be let in.
 #[derive(Clone, Debug)]
 pub(super) struct Rules {
-    pub(super) audience: Audience,
     pub(super) issuer: Option<String>,
-    pub(super) names: ClaimNames,
-    pub(super) leeway: Duration,
-    pub(super) may_carry: Vec<String>,
-    pub(super) expected: Vec<ExpectedClaim>,
+    pub(super) token: TokenRules,
     pub(super) expiry_required: bool,
 }
 
@@ -56,9 +50,9 @@ impl Rules {
             }
             _ => return Err(nonsense("`active` is missing or not a boolean".to_owned())),
         }
-        let mut claims = Claims::read(&answer, &self.names).map_err(|error| nonsense(error.to_string()))?;
+        let mut claims = Claims::read(&answer, &self.token.names).map_err(|error| nonsense(error.to_string()))?;
         self.is_access_token(&answer, &claims)?;
-        self.audience.judge(&claims.audience)?;
+        self.token.audience.judge(&claims.audience)?;
         if let Some(expected) = &self.issuer {
             let found = claims.issuer.get_or_insert_with(|| expected.clone());
             if found != expected {
@@ -71,11 +65,11 @@ impl Rules {
         if self.expiry_required && claims.expires_at.is_none() {
             return Err(Rejection::invalid_token(Reason::Claim, "the answer has no `exp`"));
         }
-        for expected in &self.expected {
+        for expected in &self.token.expected {
             expected.judge(&answer)?;
         }
         let token = CurrentToken::new(claims, body.clone())
-            .with_leeway(self.leeway)
+            .with_leeway(self.token.leeway)
             .answered_at(now.monotonic);
         match token.judge_time(now.wall) {
             Err(over) if over.reason() == Some(Reason::Expired) => Err(over),
@@ -88,7 +82,7 @@ impl Rules {
         if answer.len() == 1 {
             return wrong("an answer with nothing but `active` does not say that this is an access token".to_owned());
         }
-        if let Some(sign) = foreign_claim(answer, &self.may_carry) {
+        if let Some(sign) = foreign_claim(answer, &self.token.may_carry) {
             return wrong(format!(
                 "the answer has `{sign}`, which is a sign of an ID token or an event"
             ));

@@ -14,11 +14,11 @@ use super::{
 };
 use crate::{
     audience::Audience,
-    claims::{ClaimNames, ExpectedClaim, checked_foreign_claim, checked_name},
     discovery::{Issuer, Place, Wanted},
     endpoint::Http,
-    error::{SetupError, within, within_leeway, within_timeout},
+    error::{SetupError, within, within_timeout},
     fetch::{Fetch, Network},
+    token_rules::TokenRules,
     validate::{DigestKey, Flights},
 };
 
@@ -177,12 +177,8 @@ impl IntrospectionValidator {
                     unknown_token: None,
                 },
                 rules: Rules {
-                    audience: audience.checked()?,
                     issuer,
-                    names: ClaimNames::default(),
-                    leeway: Duration::from_secs(10),
-                    may_carry: Vec::new(),
-                    expected: Vec::new(),
+                    token: TokenRules::new(audience)?,
                     expiry_required: false,
                 },
                 remembered: Remembered::new(
@@ -273,8 +269,7 @@ impl IntrospectionValidator {
     ///
     /// When it is more than 300 seconds.
     pub fn leeway(self, leeway: Duration) -> Result<Self, SetupError> {
-        let leeway = within_leeway(leeway)?;
-        Ok(self.with(|inner| inner.rules.leeway = leeway))
+        self.with_token_rules(|rules| rules.set_leeway(leeway))
     }
 
     /// Leaves `token_type_hint=access_token` (RFC 7662 §2.1) out, for servers that refuse what they do not know.
@@ -293,8 +288,7 @@ impl IntrospectionValidator {
         I: IntoIterator,
         I::Item: Into<String>,
     {
-        let expected = ExpectedClaim::new(name, accepted)?;
-        Ok(self.with(|inner| inner.rules.expected.push(expected)))
+        self.with_token_rules(|rules| rules.expect_claim(name, accepted))
     }
 
     /// Refuses answers without `exp`, which RFC 7662 §2.2 has as optional. Without this they are good for as long as
@@ -334,8 +328,7 @@ impl IntrospectionValidator {
     ///
     /// When it is another claim: those are not refused anyway.
     pub fn access_tokens_may_carry(self, claim: impl Into<String>) -> Result<Self, SetupError> {
-        let claim = checked_foreign_claim("access_tokens_may_carry", claim.into())?;
-        Ok(self.with(|inner| inner.rules.may_carry.push(claim)))
+        self.with_token_rules(|rules| rules.allow_foreign_claim(claim.into()))
     }
 
     /// Reads the audience of answers that have no `aud` from this claim, and compares it with the audience the validator
@@ -348,8 +341,7 @@ impl IntrospectionValidator {
     ///
     /// When the name is empty.
     pub fn audience_claim(self, name: impl Into<String>) -> Result<Self, SetupError> {
-        let name = checked_name("audience_claim", name.into())?;
-        Ok(self.with(|inner| inner.rules.names.audience_instead = Some(name)))
+        self.with_token_rules(|rules| rules.set_audience_claim(name.into()))
     }
 
     /// Reads the client from another claim than `client_id`.
@@ -358,8 +350,7 @@ impl IntrospectionValidator {
     ///
     /// When the name is empty.
     pub fn client_id_claim(self, name: impl Into<String>) -> Result<Self, SetupError> {
-        let name = checked_name("client_id_claim", name.into())?;
-        Ok(self.with(|inner| inner.rules.names.client_id = name))
+        self.with_token_rules(|rules| rules.set_client_id_claim(name.into()))
     }
 
     /// Reads the scopes from another claim than `scope`. A claim whose content clients or users may choose gives them
@@ -369,12 +360,20 @@ impl IntrospectionValidator {
     ///
     /// When the name is empty.
     pub fn scope_claim(self, name: impl Into<String>) -> Result<Self, SetupError> {
-        let name = checked_name("scope_claim", name.into())?;
-        Ok(self.with(|inner| inner.rules.names.scope = name))
+        self.with_token_rules(|rules| rules.set_scope_claim(name.into()))
     }
 
     fn with(mut self, change: impl FnOnce(&mut Inner)) -> Self {
         change(Arc::make_mut(&mut self.inner));
         self
+    }
+
+    /// Changes what validators of both kinds have.
+    pub(crate) fn with_token_rules(
+        mut self,
+        change: impl FnOnce(&mut TokenRules) -> Result<(), SetupError>,
+    ) -> Result<Self, SetupError> {
+        change(&mut Arc::make_mut(&mut self.inner).rules.token)?;
+        Ok(self)
     }
 }

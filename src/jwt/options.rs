@@ -7,10 +7,7 @@ use super::{
     algorithm::Algorithm,
     rules::{AccessTokenMark, OptionalClaim},
 };
-use crate::{
-    claims::{ExpectedClaim, checked_foreign_claim, checked_name},
-    error::{SetupError, within_leeway},
-};
+use crate::{error::SetupError, token_rules::TokenRules};
 
 /// How rules are tightened and relaxed, for this issuer.
 impl JwtValidator {
@@ -51,9 +48,8 @@ impl JwtValidator {
     /// # Errors
     ///
     /// When it is more than 300 s.
-    pub fn leeway(mut self, leeway: Duration) -> Result<Self, SetupError> {
-        self.rules.leeway = within_leeway(leeway)?;
-        Ok(self)
+    pub fn leeway(self, leeway: Duration) -> Result<Self, SetupError> {
+        self.with_token_rules(|rules| rules.set_leeway(leeway))
     }
 
     /// Demands that a claim is one of these strings, or an array with one of them.
@@ -61,13 +57,12 @@ impl JwtValidator {
     /// # Errors
     ///
     /// When the name is empty, or there are no values.
-    pub fn expect_claim<I>(mut self, name: impl Into<String>, accepted: I) -> Result<Self, SetupError>
+    pub fn expect_claim<I>(self, name: impl Into<String>, accepted: I) -> Result<Self, SetupError>
     where
         I: IntoIterator,
         I::Item: Into<String>,
     {
-        self.rules.expected.push(ExpectedClaim::new(name, accepted)?);
-        Ok(self)
+        self.with_token_rules(|rules| rules.expect_claim(name, accepted))
     }
 
     /// Accepts these header types beside `at+jwt`; the empty string stands for none at all.
@@ -108,11 +103,8 @@ impl JwtValidator {
     /// # Errors
     ///
     /// When it is another claim: those are not refused anyway.
-    pub fn access_tokens_may_carry(mut self, claim: impl Into<String>) -> Result<Self, SetupError> {
-        self.rules
-            .may_carry
-            .push(checked_foreign_claim("access_tokens_may_carry", claim.into())?);
-        Ok(self)
+    pub fn access_tokens_may_carry(self, claim: impl Into<String>) -> Result<Self, SetupError> {
+        self.with_token_rules(|rules| rules.allow_foreign_claim(claim.into()))
     }
 
     /// Accepts tokens that lack these claims.
@@ -131,9 +123,8 @@ impl JwtValidator {
     /// # Errors
     ///
     /// When the name is empty.
-    pub fn audience_claim(mut self, name: impl Into<String>) -> Result<Self, SetupError> {
-        self.rules.names.audience_instead = Some(checked_name("audience_claim", name.into())?);
-        Ok(self)
+    pub fn audience_claim(self, name: impl Into<String>) -> Result<Self, SetupError> {
+        self.with_token_rules(|rules| rules.set_audience_claim(name.into()))
     }
 
     /// Reads the client from this claim instead of `client_id`: `azp`, `cid`, `appid`.
@@ -141,9 +132,8 @@ impl JwtValidator {
     /// # Errors
     ///
     /// When the name is empty.
-    pub fn client_id_claim(mut self, name: impl Into<String>) -> Result<Self, SetupError> {
-        self.rules.names.client_id = checked_name("client_id_claim", name.into())?;
-        Ok(self)
+    pub fn client_id_claim(self, name: impl Into<String>) -> Result<Self, SetupError> {
+        self.with_token_rules(|rules| rules.set_client_id_claim(name.into()))
     }
 
     /// Reads the scopes from this claim instead of `scope`: `scp`, `permissions`. Only from there: what else a token
@@ -152,8 +142,16 @@ impl JwtValidator {
     /// # Errors
     ///
     /// When the name is empty.
-    pub fn scope_claim(mut self, name: impl Into<String>) -> Result<Self, SetupError> {
-        self.rules.names.scope = checked_name("scope_claim", name.into())?;
+    pub fn scope_claim(self, name: impl Into<String>) -> Result<Self, SetupError> {
+        self.with_token_rules(|rules| rules.set_scope_claim(name.into()))
+    }
+
+    /// Changes what validators of both kinds have.
+    pub(crate) fn with_token_rules(
+        mut self,
+        change: impl FnOnce(&mut TokenRules) -> Result<(), SetupError>,
+    ) -> Result<Self, SetupError> {
+        change(&mut self.rules.token)?;
         Ok(self)
     }
 }

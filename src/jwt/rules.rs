@@ -1,18 +1,17 @@
 //! The rules of RFC 9068, and the named ways to relax them.
 
-use std::time::Duration;
-
 use bytes::Bytes;
 use serde::Deserialize;
 
 use super::{algorithm::Algorithm, issuers::Issuers, jws::Header};
 use crate::{
     audience::Audience,
-    claims::{ClaimNames, Claims, ExpectedClaim, foreign_claim, matches_any},
+    claims::{Claims, foreign_claim, matches_any},
     error::{SetupError, shown},
     json::Object,
     rejection::{Reason, Rejection},
     token::CurrentToken,
+    token_rules::TokenRules,
 };
 
 /// Types of JWTs that are something else than access tokens, whatever an issuer's access tokens are called.
@@ -131,32 +130,24 @@ pub enum OptionalClaim {
 #[derive(Clone, Debug)]
 pub(crate) struct Rules {
     pub(super) issuers: Issuers,
-    pub(crate) audience: Audience,
+    pub(super) token: TokenRules,
     pub(crate) algorithms: Vec<Algorithm>,
-    pub(crate) leeway: Duration,
-    pub(crate) names: ClaimNames,
     /// Whether `at+jwt` is accepted, as RFC 9068 §4 has it.
     at_jwt: bool,
     /// Beside `at+jwt`; the empty string stands for no `typ`.
     types: Vec<(String, AccessTokenMark)>,
     pub(crate) optional: Vec<OptionalClaim>,
-    pub(crate) expected: Vec<ExpectedClaim>,
-    pub(crate) may_carry: Vec<String>,
 }
 
 impl Rules {
     pub(super) fn new(issuers: Issuers, audience: Audience) -> Result<Self, SetupError> {
         Ok(Self {
             issuers,
-            audience: audience.checked()?,
+            token: TokenRules::new(audience)?,
             algorithms: Algorithm::ALL.to_vec(),
-            leeway: Duration::from_secs(10),
-            names: ClaimNames::default(),
             at_jwt: true,
             types: Vec::new(),
             optional: Vec::new(),
-            expected: Vec::new(),
-            may_carry: Vec::new(),
         })
     }
 
@@ -211,16 +202,16 @@ impl Rules {
     ) -> Result<CurrentToken, Rejection> {
         let object = Object::parse(&payload)
             .map_err(|error| Rejection::invalid_token(Reason::Format, format!("its payload is {error}")))?;
-        let claims = Claims::read(&object, &self.names)
+        let claims = Claims::read(&object, &self.token.names)
             .map_err(|error| Rejection::invalid_token(Reason::Claim, error.to_string()))?;
         self.issuers.judge(claims.issuer.as_deref(), &object, issuer_of_key)?;
-        self.audience.judge(&claims.audience)?;
+        self.token.audience.judge(&claims.audience)?;
         self.judge_kind(header, &object)?;
         self.judge_presence(&claims)?;
-        for expected in &self.expected {
+        for expected in &self.token.expected {
             expected.judge(&object)?;
         }
-        Ok(CurrentToken::new(claims, Bytes::from(payload)).with_leeway(self.leeway))
+        Ok(CurrentToken::new(claims, Bytes::from(payload)).with_leeway(self.token.leeway))
     }
 
     /// Where the type does not say that this is an access token, a mark has to, and nothing may speak against it.
@@ -236,7 +227,7 @@ impl Rules {
                 "it lacks the mark of the issuer's access tokens",
             ));
         }
-        match foreign_claim(claims, &self.may_carry) {
+        match foreign_claim(claims, &self.token.may_carry) {
             None => Ok(()),
             Some(name) => Err(Rejection::invalid_token(
                 Reason::Type,

@@ -371,6 +371,20 @@ async fn a_secret_comes_from_an_environment_variable() {
     assert_eq!(status(&protector, &issuer.opaque_token(API).mint()).await, 200);
 }
 
+/// How often the server is asked about a token that comes twice, with so many seconds between.
+async fn calls_about(more: &str, is_good: bool, after: u64) -> usize {
+    let (issuer, clock) = (issuer(), TestClock::new());
+    let protector = introspection(&issuer, more).clock(clock.clone());
+    let (token, expected) = match is_good {
+        true => (issuer.opaque_token(API).mint(), 200),
+        false => ("unknown".to_owned(), 401),
+    };
+    assert_eq!(status(&protector, &token).await, expected);
+    clock.advance(Duration::from_secs(after));
+    assert_eq!(status(&protector, &token).await, expected);
+    issuer.requests("/introspect")
+}
+
 #[tokio::test]
 async fn answers_are_remembered_for_as_long_as_they_may_be() {
     for (more, after, calls) in [
@@ -382,13 +396,7 @@ async fn answers_are_remembered_for_as_long_as_they_may_be() {
         ("cache_seconds = 1", 2, 2),
         ("cache_seconds = 0", 0, 2),
     ] {
-        let (issuer, clock) = (issuer(), TestClock::new());
-        let protector = introspection(&issuer, more).clock(clock.clone());
-        let token = issuer.opaque_token(API).mint();
-        assert_eq!(status(&protector, &token).await, 200);
-        clock.advance(Duration::from_secs(after));
-        assert_eq!(status(&protector, &token).await, 200);
-        assert_eq!(issuer.requests("/introspect"), calls, "{more}, after {after} s");
+        assert_eq!(calls_about(more, true, after).await, calls, "{more}, after {after} s");
     }
 }
 
@@ -403,12 +411,7 @@ async fn refusals_are_remembered_for_five_seconds_at_the_most() {
         ("cache_seconds = 2", 3, 2),
         ("cache_seconds = 0", 0, 2),
     ] {
-        let (issuer, clock) = (issuer(), TestClock::new());
-        let protector = introspection(&issuer, more).clock(clock.clone());
-        assert_eq!(status(&protector, "unknown").await, 401);
-        clock.advance(Duration::from_secs(after));
-        assert_eq!(status(&protector, "unknown").await, 401);
-        assert_eq!(issuer.requests("/introspect"), calls, "{more}, after {after} s");
+        assert_eq!(calls_about(more, false, after).await, calls, "{more}, after {after} s");
     }
 }
 

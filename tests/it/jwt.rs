@@ -849,3 +849,16 @@ async fn tokens_minted_by_an_independent_implementation_verify() {
     let validator = JwtValidator::with_public_key_pem(ISSUER, public, API).unwrap();
     assert_eq!(verdict(&world.ask(validator, &token).await), None);
 }
+
+#[tokio::test]
+async fn at_jwt_can_be_refused_where_another_type_is_accepted_in_its_place() {
+    let world = World::new();
+    assert!(world.strict().without_at_jwt().is_err());
+    let mark = || AccessTokenMark::claim("kind", ["access"]);
+    let relaxed = || world.strict().accept_types(["JWT"], mark()).unwrap();
+    let token = |typ: &str| world.token().header("typ", typ).claim("kind", "access").mint();
+    assert_eq!(verdict(&world.ask(relaxed(), &token("at+jwt")).await), None);
+    let only = || relaxed().without_at_jwt().unwrap();
+    assert_eq!(verdict(&world.ask(only(), &token("at+jwt")).await), Some(Reason::Type));
+    assert_eq!(verdict(&world.ask(only(), &token("JWT")).await), None);
+}

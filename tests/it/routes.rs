@@ -386,6 +386,35 @@ async fn a_public_route_asks_no_validator_and_shows_no_identity_of_an_outer_laye
 }
 
 #[tokio::test]
+async fn a_public_route_hides_the_tokens_that_it_does_not_look_at() {
+    let protector = ResourceProtectorLayer::new(Known::new())
+        .token_in_header("X-Access-Token")
+        .and_then(|protector| protector.token_in_cookie("token", ["https://app.test"]))
+        .and_then(|protector| protector.token_in_websocket_protocol("bearer."))
+        .unwrap();
+    let look = |request: Request<Full<Bytes>>| async move {
+        for name in ["authorization", "x-access-token", "cookie", "sec-websocket-protocol"] {
+            assert!(
+                request.headers()[name].is_sensitive() || name.starts_with("sec-"),
+                "{name}"
+            );
+        }
+        assert_eq!(request.headers()[header::SEC_WEBSOCKET_PROTOCOL], "chat");
+        Ok::<_, Infallible>(Response::new(Full::<Bytes>::default()))
+    };
+    let service = config(ROUTES).routes(protector).unwrap().layer(tower::service_fn(look));
+    let mut request = asking("GET", "/open", Some("a1"));
+    for (name, value) in [
+        ("x-access-token", "a1"),
+        ("cookie", "token=a1"),
+        ("sec-websocket-protocol", "chat, bearer.a1"),
+    ] {
+        request.headers_mut().insert(name, value.parse().unwrap());
+    }
+    assert_eq!(ask(service, request).await.status(), 200);
+}
+
+#[tokio::test]
 async fn all_routes_share_one_validator() {
     let known = Known::new();
     let routes = config(ROUTES)

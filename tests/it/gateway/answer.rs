@@ -5,6 +5,7 @@ use http_body_util::{BodyExt as _, Full};
 use hyper_util::{client::legacy::Client, rt::TokioExecutor};
 use resource_protector::testing::TestIssuer;
 use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use super::{API, Gateway, bearer, body, body_json, good, status, values};
 
@@ -209,4 +210,28 @@ async fn a_head_that_is_too_large_is_431() {
     // Host and Connection are two more.
     assert_eq!(status(&gateway.ask("GET", "/open", &["X: y"; 98]).await), 200);
     assert_eq!(status(&gateway.ask("GET", "/open", &["X: y"; 99]).await), 431);
+}
+
+#[tokio::test]
+async fn an_http_2_client_may_have_so_many_requests_and_send_so_much_ahead() {
+    let issuer = TestIssuer::on_loopback().await.unwrap();
+    let gateway = Gateway::with(&issuer, "", ROUTES).await;
+    let mut stream = gateway.connect().await;
+    // RFC 9113 §3.4: the preface, and an empty SETTINGS frame.
+    stream
+        .write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0")
+        .await
+        .unwrap();
+    let mut frame = [0; 9];
+    stream.read_exact(&mut frame).await.unwrap();
+    assert_eq!(frame[3], 0x04, "SETTINGS come first");
+    let mut settings = vec![0; usize::from(frame[2])];
+    stream.read_exact(&mut settings).await.unwrap();
+    // §6.5.1: an identifier of two bytes, a value of four.
+    let value = |identifier: u8| {
+        let setting = settings.chunks(6).find(|setting| setting[..2] == [0, identifier]);
+        setting.map(|setting| u32::from_be_bytes([setting[2], setting[3], setting[4], setting[5]]))
+    };
+    assert_eq!(value(0x3), Some(32), "MAX_CONCURRENT_STREAMS");
+    assert_eq!(value(0x4), Some(64 * 1024), "INITIAL_WINDOW_SIZE");
 }
