@@ -188,7 +188,7 @@ pub use crate::{
     scope::{Scope, Scopes},
     store::{ExtraClaims, MemoryTokenStore, OpaqueToken, StoreError, StoreValidator, StoredToken, TokenStore},
     token::{ClaimsError, CurrentToken, StandsFor},
-    validate::{ByIssuer, Presented, TokenValidator},
+    validate::{About, ByIssuer, Presented, TokenValidator},
 };
 
 /// Keeps the README's example compiling.

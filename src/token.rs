@@ -2,7 +2,10 @@
 
 use std::{
     fmt,
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     time::{Duration, Instant, SystemTime},
 };
 
@@ -48,6 +51,24 @@ struct Facts {
     json: Bytes,
     leeway: Duration,
     answered_at: Option<Instant>,
+    /// When `exp` and the leeway are over on the monotonic clock, by the wall clock of the moment when it was first seen.
+    over_at: Option<Instant>,
+    grounds: Option<Grounds>,
+}
+
+/// What a token rests on besides its claims: the key that verified it. Whoever has the key can withdraw it from all tokens
+/// that rest on it, at once.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Grounds(Arc<AtomicBool>);
+
+impl Grounds {
+    pub(crate) fn withdraw(&self) {
+        self.0.store(true, Ordering::Release);
+    }
+
+    fn are_withdrawn(&self) -> bool {
+        self.0.load(Ordering::Acquire)
+    }
 }
 
 /// Says whether a granted scope covers a demanded one; called with (granted, demanded).
@@ -100,6 +121,8 @@ impl CurrentToken {
                 json,
                 leeway: Duration::ZERO,
                 answered_at: None,
+                over_at: None,
+                grounds: None,
             }),
             age: Duration::ZERO,
             hierarchy: None,
@@ -124,6 +147,34 @@ impl CurrentToken {
         self
     }
 
+    /// Counts what is left of its life on the monotonic clock from now on, too: whoever remembers the token says so, and
+    /// a wall clock that is set back later does not lengthen its life. Say it after the leeway.
+    pub(crate) fn remembered_from(mut self, now: Moment) -> Self {
+        if let Some(facts) = Arc::get_mut(&mut self.facts) {
+            let end = facts.claims.expires_at.and_then(|exp| exp.checked_add(facts.leeway));
+            let left = end.map(|end| end.duration_since(now.wall).unwrap_or_default());
+            facts.over_at = left.and_then(|left| now.monotonic.checked_add(left));
+        }
+        self
+    }
+
+    /// Says what the token rests on.
+    pub(crate) fn resting_on(mut self, grounds: Grounds) -> Self {
+        if let Some(facts) = Arc::get_mut(&mut self.facts) {
+            facts.grounds = Some(grounds);
+        }
+        self
+    }
+
+    /// Whether what the token rests on was withdrawn.
+    pub(crate) fn is_withdrawn(&self) -> bool {
+        self.facts.grounds.as_ref().is_some_and(Grounds::are_withdrawn)
+    }
+
+    pub(crate) fn audience_list(&self) -> &[String] {
+        &self.facts.claims.audience
+    }
+
     /// Prepares the token for one request.
     pub(crate) fn admitted(mut self, now: Moment, hierarchy: Option<&ScopeHierarchy>) -> Self {
         self.age = self.facts.answered_at.map_or(Duration::ZERO, |then| now.since(then));
@@ -132,13 +183,24 @@ impl CurrentToken {
     }
 
     /// Judges `exp`, `nbf` and `iat`. The protector does so on every request, whoever validated the token.
-    pub(crate) fn judge_time(&self, now: SystemTime) -> Result<(), Rejection> {
-        let Facts { claims, leeway, .. } = &*self.facts;
+    pub(crate) fn judge_time(&self, now: Moment) -> Result<(), Rejection> {
+        let Facts {
+            claims,
+            leeway,
+            over_at,
+            ..
+        } = &*self.facts;
         // A moment that no clock can show lies further away than any token's.
-        let earliest = now.checked_sub(*leeway).unwrap_or(SystemTime::UNIX_EPOCH);
-        let latest = now.checked_add(*leeway).unwrap_or(now);
+        let earliest = now.wall.checked_sub(*leeway).unwrap_or(SystemTime::UNIX_EPOCH);
+        let latest = now.wall.checked_add(*leeway).unwrap_or(now.wall);
         if claims.expires_at.is_some_and(|exp| earliest >= exp) {
             return Err(Rejection::invalid_token(Reason::Expired, "`exp` has passed"));
+        }
+        if over_at.is_some_and(|end| now.monotonic >= end) {
+            return Err(Rejection::invalid_token(
+                Reason::Expired,
+                "the time from its first use to `exp` has passed, though the wall clock does not say so",
+            ));
         }
         if claims.not_before.is_some_and(|nbf| latest < nbf) {
             return Err(Rejection::invalid_token(Reason::NotYetValid, "`nbf` lies ahead"));
@@ -330,8 +392,11 @@ mod tests {
         CurrentToken::vouch_for(&claims).unwrap()
     }
 
-    fn at(seconds: u64) -> SystemTime {
-        SystemTime::UNIX_EPOCH + Duration::from_secs(seconds)
+    fn at(seconds: u64) -> Moment {
+        Moment {
+            wall: SystemTime::UNIX_EPOCH + Duration::from_secs(seconds),
+            monotonic: Instant::now(),
+        }
     }
 
     #[test]
@@ -373,9 +438,46 @@ mod tests {
     fn no_time_however_odd_panics() {
         for exp in [f64::MIN, f64::MAX, -1.0, 0.0, 1e18] {
             let token = token(json!({ "exp": exp, "nbf": exp })).with_leeway(Duration::from_secs(300));
-            let _ = token.judge_time(SystemTime::UNIX_EPOCH);
-            let _ = token.judge_time(at(u64::from(u32::MAX)));
+            for now in [at(0), at(u64::from(u32::MAX))] {
+                let _ = token.judge_time(now);
+                let _ = token.clone().remembered_from(now).judge_time(at(0));
+            }
         }
+    }
+
+    #[test]
+    fn a_wall_clock_that_is_set_back_does_not_lengthen_the_life_of_a_remembered_token() {
+        let token = |now| {
+            token(json!({ "exp": 1000 }))
+                .with_leeway(Duration::from_secs(10))
+                .remembered_from(now)
+        };
+        let seen = at(900);
+        let remembered = token(seen);
+        let later = |wall, elapsed| Moment {
+            wall: at(wall).wall,
+            monotonic: seen.monotonic + Duration::from_secs(elapsed),
+        };
+        assert!(remembered.judge_time(later(900, 109)).is_ok());
+        assert_eq!(
+            remembered.judge_time(later(900, 110)).unwrap_err().reason(),
+            Some(Reason::Expired)
+        );
+        // Who is seen first by a clock that was set back is judged by that clock.
+        let first_seen = later(900, 110);
+        assert!(token(first_seen).judge_time(first_seen).is_ok());
+        // A clock that was ahead for a while has done no harm.
+        assert!(remembered.judge_time(later(5000, 20)).is_err());
+        assert!(remembered.judge_time(later(930, 30)).is_ok());
+    }
+
+    #[test]
+    fn a_token_is_withdrawn_with_what_it_rests_on() {
+        let grounds = Grounds::default();
+        let (resting, free) = (token(json!({})).resting_on(grounds.clone()), token(json!({})));
+        assert!(!resting.is_withdrawn());
+        grounds.withdraw();
+        assert!(resting.is_withdrawn() && !free.is_withdrawn());
     }
 
     #[test]

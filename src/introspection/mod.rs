@@ -29,7 +29,7 @@ use crate::{
     clock::Moment,
     rejection::{Rejection, RejectionKind},
     token::CurrentToken,
-    validate::{DigestKey, Flights, Landed, Presented, TokenDigest, TokenValidator},
+    validate::{About, Flights, Landed, Presented, TokenDigest, TokenValidator},
 };
 
 /// Asks the authorization server about each token (RFC 7662), and remembers its answers for a short time.
@@ -81,7 +81,6 @@ struct Inner {
     client: Client,
     rules: Rules,
     remembered: Remembered,
-    digest_key: Arc<DigestKey>,
     flights: Flights<TokenDigest, Answer>,
     tally: Arc<Tally>,
     calls: Arc<Semaphore>,
@@ -94,7 +93,7 @@ impl IntrospectionValidator {
     /// Forgets what is remembered about a token: the next request with it asks the authorization server. Call it when
     /// you learn that the token was revoked. An answer that is on its way at that moment is not remembered.
     pub fn invalidate(&self, token: &str) {
-        let digest = self.inner.digest_key.digest(token);
+        let Some(digest) = TokenDigest::of(token) else { return };
         self.inner.remembered.invalidate(&digest);
         self.inner.flights.forget(&digest);
     }
@@ -132,7 +131,9 @@ impl Inner {
 
 impl TokenValidator for IntrospectionValidator {
     async fn validate(&self, presented: &Presented<'_>) -> Result<CurrentToken, Rejection> {
-        let digest = self.inner.digest_key.digest(presented.token());
+        let Some(digest) = presented.digest() else {
+            return Err(Rejection::misconfigured("the operating system gives no random bytes"));
+        };
         if let Some(known) = self.inner.remembered.recall(&digest, presented.now()) {
             return known;
         }
@@ -150,13 +151,12 @@ impl TokenValidator for IntrospectionValidator {
         }
     }
 
-    fn issuers(&self) -> &[String] {
-        self.inner.rules.issuer.as_slice()
+    fn about(&self) -> About<'_> {
+        About::default().with_issuers(self.inner.rules.issuer.as_slice())
     }
 
     fn validate_now(&self, presented: &Presented<'_>) -> Option<Result<CurrentToken, Rejection>> {
-        let digest = self.inner.digest_key.digest(presented.token());
-        self.inner.remembered.recall(&digest, presented.now())
+        self.inner.remembered.recall(&presented.digest()?, presented.now())
     }
 }
 

@@ -129,7 +129,7 @@ impl Remembered {
             // beyond the time indicated therein." Within the leeway after it the server is asked anew; what lies beyond
             // that, the protector refuses.
             let is_over = token.expires_at().is_some_and(|exp| exp <= now.wall);
-            return (!is_over || token.judge_time(now.wall).is_err()).then_some(Ok(token));
+            return (!is_over || token.judge_time(now).is_err()).then_some(Ok(token));
         }
         let refused = self.refused.get(digest)?;
         refused.fresh(self.lifetimes.refused, now).map(Err)

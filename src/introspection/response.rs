@@ -70,8 +70,9 @@ impl Rules {
         }
         let token = CurrentToken::new(claims, body.clone())
             .with_leeway(self.token.leeway)
-            .answered_at(now.monotonic);
-        match token.judge_time(now.wall) {
+            .answered_at(now.monotonic)
+            .remembered_from(now);
+        match token.judge_time(now) {
             Err(over) if over.reason() == Some(Reason::Expired) => Err(over),
             _ => Ok(token),
         }

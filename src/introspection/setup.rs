@@ -19,7 +19,7 @@ use crate::{
     error::{SetupError, within, within_timeout},
     fetch::{Fetch, Network},
     token_rules::TokenRules,
-    validate::{DigestKey, Flights},
+    validate::Flights,
 };
 
 /// How many calls may be under way at the same time. They outlive the requests that started them, so no limit further out
@@ -164,8 +164,6 @@ impl IntrospectionValidator {
         audience: Audience,
     ) -> Result<Self, SetupError> {
         client_auth.check()?;
-        let digest_key = DigestKey::random()
-            .ok_or_else(|| SetupError::new("random", "the operating system gives no random bytes"))?;
         Ok(Self {
             inner: Arc::new(Inner {
                 client: Client {
@@ -188,7 +186,6 @@ impl IntrospectionValidator {
                         refused: Duration::from_secs(5),
                     },
                 ),
-                digest_key: Arc::new(digest_key),
                 flights: Flights::new(),
                 tally: Arc::default(),
                 calls: Arc::new(Semaphore::new(MAX_CALLS)),

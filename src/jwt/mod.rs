@@ -35,7 +35,7 @@ use crate::{
     peek,
     rejection::{Reason, Rejection},
     token::CurrentToken,
-    validate::{Presented, TokenValidator},
+    validate::{About, Presented, TokenValidator},
 };
 
 /// Verifies JWT access tokens of one issuer.
@@ -179,8 +179,8 @@ impl TokenValidator for JwtValidator {
         }
     }
 
-    fn issuers(&self) -> &[String] {
-        self.rules.issuers.names()
+    fn about(&self) -> About<'_> {
+        About::default().with_issuers(self.rules.issuers.names())
     }
 
     fn validate_now(&self, presented: &Presented<'_>) -> Option<Result<CurrentToken, Rejection>> {

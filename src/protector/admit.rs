@@ -1,6 +1,6 @@
 //! Who may enter.
 
-use std::{fmt, sync::Arc};
+use std::{fmt, sync::Arc, time::Duration};
 
 use http::{HeaderName, Method, Request, header, request::Parts};
 
@@ -29,6 +29,8 @@ pub(crate) struct Policy {
     pub(crate) hierarchy: Option<ScopeHierarchy>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) replace: Option<Arc<ReplaceRefusal>>,
+    /// How old the knowledge about a token may be.
+    pub(crate) max_age: Option<Duration>,
 }
 
 /// Stands in the extensions of a request that was let in without a token.
@@ -81,7 +83,7 @@ impl Policy {
             }
             Credentials::Absent => return Admission::Refuse(self.no_credentials("no credentials")),
         };
-        match self.validator.now(&Presented::new(&token, request, now)) {
+        match self.validator.now(&self.presented(&token, request, now)) {
             None => Admission::Ask(token.into_owned(), place),
             Some(answer) => match answer.and_then(|token| self.judge(token, now)) {
                 Ok(token) => Admission::Enter(Entered::With(token, place)),
@@ -90,9 +92,17 @@ impl Policy {
         }
     }
 
+    fn presented<'a>(&self, token: &'a str, request: &'a Parts, now: Moment) -> Presented<'a> {
+        let presented = Presented::new(token, request, now);
+        match self.max_age {
+            None => presented,
+            Some(max_age) => presented.no_older_than(max_age),
+        }
+    }
+
     /// Steps 3 to 5: judged on every request, whoever validated the token and however long ago.
     fn judge(&self, token: CurrentToken, now: Moment) -> Result<CurrentToken, Rejection> {
-        token.judge_time(now.wall)?;
+        token.judge_time(now)?;
         if token.confirmation().is_some() {
             // RFC 7800 §3.1 would let a binding be ignored that is not understood. Then a stolen token would be as good
             // as any.
@@ -111,7 +121,7 @@ impl Policy {
     /// Steps 2 to 5, where step 2 has to wait. Owns the request's head; the body is not needed.
     pub(crate) fn ask(self: Arc<Self>, token: String, place: Place, request: Parts) -> Asking {
         Box::pin(async move {
-            let presented = Presented::new(&token, &request, self.clock.now());
+            let presented = self.presented(&token, &request, self.clock.now());
             let answer = self.validator.later(&presented).await;
             // It may have taken a while: what is over by now is over.
             let answer = answer.and_then(|token| self.judge(token, self.clock.now()));
@@ -122,7 +132,7 @@ impl Policy {
     /// Step 3 once more: the service may have taken its time to get ready.
     pub(super) fn still_good<B>(&self, request: &Request<B>) -> Result<(), Rejection> {
         match request.extensions().get::<CurrentToken>() {
-            Some(token) => token.judge_time(self.clock.now().wall),
+            Some(token) => token.judge_time(self.clock.now()),
             None => Ok(()),
         }
     }

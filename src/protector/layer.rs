@@ -61,6 +61,7 @@ impl ResourceProtectorLayer {
                 hierarchy: None,
                 clock: Arc::new(SystemClock),
                 replace: None,
+                max_age: None,
             }),
         }
     }

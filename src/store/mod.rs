@@ -20,7 +20,7 @@ use crate::{
     error::{SetupError, within_leeway},
     rejection::{Reason, Rejection},
     token::CurrentToken,
-    validate::{Presented, TokenValidator},
+    validate::{About, Presented, TokenValidator},
 };
 
 /// A table of opaque tokens. Implement it for yours.
@@ -200,6 +200,11 @@ impl<S: TokenStore> TokenValidator for StoreValidator<S> {
         }
         self.audience.judge(&record.audience)?;
         Ok(CurrentToken::vouch_for(&record)?.with_leeway(self.leeway))
+    }
+
+    /// The table is asked with every request.
+    fn about(&self) -> About<'_> {
+        About::default().that_asks_anew()
     }
 }
 

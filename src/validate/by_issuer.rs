@@ -6,8 +6,9 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use super::{AnyValidator, Presented, TokenValidator};
+use super::{About, AnyValidator, Presented, TokenValidator};
 use crate::{
+    clock::Moment,
     error::{SetupError, at_start, shown},
     peek,
     rejection::{Reason, Rejection},
@@ -36,6 +37,8 @@ use crate::{
 /// ```
 #[derive(Default)]
 pub struct ByIssuer {
+    /// All names that were given, as they were.
+    names: Vec<String>,
     issuers: HashMap<String, Arc<dyn AnyValidator>>,
     templates: Vec<(Template, Arc<dyn AnyValidator>)>,
     tenants: Option<OnDemand>,
@@ -98,7 +101,7 @@ impl ByIssuer {
                 "expected the `iss` of an issuer's tokens, got an empty string",
             ));
         }
-        let own = validator.issuers();
+        let own = validator.about().issuers();
         if own.is_empty() && Template::read(&issuer).is_some() {
             return Err(SetupError::new(
                 "issuer",
@@ -135,6 +138,7 @@ impl ByIssuer {
                 format_args!("{} has a validator already; an issuer has exactly one", shown(&name)),
             ));
         }
+        self.names.push(name.clone());
         match template {
             None => drop(self.issuers.insert(name, validator)),
             Some(template) => self.templates.push((template, validator)),
@@ -217,6 +221,13 @@ impl ByIssuer {
         self.opaque.push((prefix, Arc::new(validator)));
         self.opaque.sort_by_key(|(prefix, _)| std::cmp::Reverse(prefix.len()));
         Ok(self)
+    }
+
+    /// All validators but those that are made on demand. One that has several names is there as often.
+    fn validators(&self) -> impl Iterator<Item = &Arc<dyn AnyValidator>> {
+        let by_template = self.templates.iter().map(|(_, validator)| validator);
+        let opaque = self.opaque.iter().map(|(_, validator)| validator);
+        self.issuers.values().chain(by_template).chain(opaque)
     }
 
     /// The validator that was given for this issuer, by its name before any template that it fits.
@@ -348,6 +359,23 @@ impl TokenValidator for ByIssuer {
                 Some(answer.and_then(|token| self.same_issuer(token, issuer.as_deref())))
             }
         }
+    }
+
+    fn about(&self) -> About<'_> {
+        let about = About::default().with_issuers(&self.names);
+        // Nothing is known of those that are made on demand.
+        if self.tenants.is_none() && self.validators().all(|validator| validator.about().asks_anew()) {
+            return about.that_asks_anew();
+        }
+        about
+    }
+
+    /// All of them have to be.
+    async fn ready(&self, now: Moment) -> Result<(), Rejection> {
+        for validator in self.validators() {
+            validator.ready(now).await?;
+        }
+        Ok(())
     }
 }
 

@@ -4,12 +4,17 @@ mod by_issuer;
 mod digest;
 mod flight;
 
-use std::{fmt, pin::Pin, sync::Arc};
+use std::{
+    fmt,
+    pin::Pin,
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 
 use http::request::Parts;
 
 pub use self::by_issuer::ByIssuer;
-pub(crate) use self::digest::{DigestKey, TokenDigest};
+pub(crate) use self::digest::TokenDigest;
 pub(crate) use self::flight::{Flights, Landed};
 use crate::{clock::Moment, rejection::Rejection, token::CurrentToken};
 
@@ -49,10 +54,56 @@ pub trait TokenValidator: Send + Sync + 'static {
         None
     }
 
-    /// The names of the one issuer whose tokens this accepts, if it is known. [`ByIssuer`] asks at start: to notice a
-    /// mix-up, and to send it tokens under all of them.
-    fn issuers(&self) -> &[String] {
-        &[]
+    /// What is known of this validator before the first token comes.
+    fn about(&self) -> About<'_> {
+        About::default()
+    }
+
+    /// Whether it could judge a token that it has never seen. Fetches what that needs, where it is not there yet, and
+    /// waits for it no longer than a request would. Outages that only keep it from asking about a token do not count: what
+    /// it remembers may still let requests in.
+    ///
+    /// # Errors
+    ///
+    /// What a request would be refused with.
+    fn ready(&self, now: Moment) -> impl Future<Output = Result<(), Rejection>> + Send {
+        let _ = now;
+        std::future::ready(Ok(()))
+    }
+}
+
+/// What a validator says about itself at start.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[must_use]
+pub struct About<'a> {
+    issuers: &'a [String],
+    asks_anew: bool,
+}
+
+impl<'a> About<'a> {
+    /// The names in `iss` of the tokens that it accepts, where they are known. [`ByIssuer`] needs them to notice a mix-up,
+    /// and to send it tokens under all of them.
+    pub fn with_issuers(mut self, issuers: &'a [String]) -> Self {
+        self.issuers = issuers;
+        self
+    }
+
+    /// It heeds [`Presented::max_age`] for every token: where what it knows is older, it asks whoever knows whether the
+    /// token was revoked. A validator that says so and does not lets revoked tokens through guards that are there to
+    /// keep them out.
+    pub fn that_asks_anew(mut self) -> Self {
+        self.asks_anew = true;
+        self
+    }
+
+    /// The names of the issuers whose tokens it accepts; none where they are not known.
+    pub fn issuers(&self) -> &'a [String] {
+        self.issuers
+    }
+
+    /// Whether it heeds [`Presented::max_age`].
+    pub fn asks_anew(&self) -> bool {
+        self.asks_anew
     }
 }
 
@@ -65,23 +116,42 @@ impl<V: TokenValidator> TokenValidator for Arc<V> {
         V::validate_now(self, presented)
     }
 
-    fn issuers(&self) -> &[String] {
-        V::issuers(self)
+    fn about(&self) -> About<'_> {
+        V::about(self)
+    }
+
+    fn ready(&self, now: Moment) -> impl Future<Output = Result<(), Rejection>> + Send {
+        V::ready(self, now)
     }
 }
 
 /// What a validator may look at: the token, the request it came with, and the time.
-#[derive(Clone, Copy)]
+#[derive(Clone)]
 pub struct Presented<'a> {
     token: &'a str,
     request: &'a Parts,
     now: Moment,
+    max_age: Option<Duration>,
+    digest: OnceLock<Option<TokenDigest>>,
 }
 
 impl<'a> Presented<'a> {
     /// A token that came with this request at this moment: for tests of a validator of your own.
     pub fn new(token: &'a str, request: &'a Parts, now: Moment) -> Self {
-        Self { token, request, now }
+        Self {
+            token,
+            request,
+            now,
+            max_age: None,
+            digest: OnceLock::new(),
+        }
+    }
+
+    /// The answer may rest on nothing that is older than this.
+    #[must_use]
+    pub fn no_older_than(mut self, max_age: Duration) -> Self {
+        self.max_age = Some(max_age);
+        self
     }
 
     /// The raw token. It is a secret: keep it out of logs, errors and cache keys.
@@ -97,6 +167,17 @@ impl<'a> Presented<'a> {
     /// The time for which the token is judged.
     pub fn now(&self) -> Moment {
         self.now
+    }
+
+    /// How old the knowledge that the token is not revoked may be, where the route demands that. A validator that does not know how to ask anew
+    /// ignores it, and guards that would need it are not built.
+    pub fn max_age(&self) -> Option<Duration> {
+        self.max_age
+    }
+
+    /// The name under which the token can be remembered; computed once.
+    pub(crate) fn digest(&self) -> Option<TokenDigest> {
+        *self.digest.get_or_init(|| TokenDigest::of(self.token))
     }
 }
 
@@ -115,6 +196,10 @@ pub(crate) trait AnyValidator: Send + Sync {
     fn now(&self, presented: &Presented<'_>) -> Option<Result<CurrentToken, Rejection>>;
 
     fn later<'a>(&'a self, presented: &'a Presented<'a>) -> BoxFuture<'a, Result<CurrentToken, Rejection>>;
+
+    fn about(&self) -> About<'_>;
+
+    fn ready(&self, now: Moment) -> BoxFuture<'_, Result<(), Rejection>>;
 }
 
 impl<V: TokenValidator> AnyValidator for V {
@@ -124,5 +209,13 @@ impl<V: TokenValidator> AnyValidator for V {
 
     fn later<'a>(&'a self, presented: &'a Presented<'a>) -> BoxFuture<'a, Result<CurrentToken, Rejection>> {
         Box::pin(self.validate(presented))
+    }
+
+    fn about(&self) -> About<'_> {
+        TokenValidator::about(self)
+    }
+
+    fn ready(&self, now: Moment) -> BoxFuture<'_, Result<(), Rejection>> {
+        Box::pin(TokenValidator::ready(self, now))
     }
 }
