@@ -4,12 +4,7 @@ mod by_issuer;
 mod digest;
 mod flight;
 
-use std::{
-    fmt,
-    pin::Pin,
-    sync::{Arc, OnceLock},
-    time::Duration,
-};
+use std::{fmt, pin::Pin, sync::Arc, time::Duration};
 
 use http::request::Parts;
 
@@ -126,13 +121,13 @@ impl<V: TokenValidator> TokenValidator for Arc<V> {
 }
 
 /// What a validator may look at: the token, the request it came with, and the time.
-#[derive(Clone)]
+#[derive(Clone, Copy)]
 pub struct Presented<'a> {
     token: &'a str,
     request: &'a Parts,
     now: Moment,
     max_age: Option<Duration>,
-    digest: OnceLock<Option<TokenDigest>>,
+    digest: Option<TokenDigest>,
 }
 
 impl<'a> Presented<'a> {
@@ -143,7 +138,7 @@ impl<'a> Presented<'a> {
             request,
             now,
             max_age: None,
-            digest: OnceLock::new(),
+            digest: None,
         }
     }
 
@@ -175,9 +170,17 @@ impl<'a> Presented<'a> {
         self.max_age
     }
 
-    /// The name under which the token can be remembered; computed once.
+    /// The name under which the token can be remembered; computed with every call, unless it was [before](Self::named).
     pub(crate) fn digest(&self) -> Option<TokenDigest> {
-        *self.digest.get_or_init(|| TokenDigest::of(self.token))
+        self.digest.or_else(|| TokenDigest::of(self.token))
+    }
+
+    /// The same, and the name with it, for whoever needs it further on.
+    pub(crate) fn named(&self) -> Self {
+        Self {
+            digest: self.digest(),
+            ..*self
+        }
     }
 }
 
