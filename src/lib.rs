@@ -123,6 +123,7 @@ mod audience;
 mod audit;
 #[cfg(feature = "axum")]
 mod axum;
+mod base64url;
 mod challenge;
 mod claims;
 mod clock;
@@ -153,6 +154,7 @@ mod store;
 mod template;
 #[cfg(feature = "testing")]
 pub mod testing;
+mod texts;
 mod token;
 mod token_rules;
 mod validate;
