@@ -29,6 +29,7 @@ mod optional;
 mod places;
 mod recipes;
 mod refusals;
+mod remembered;
 mod routes;
 mod servers;
 mod support;
