@@ -7,10 +7,7 @@
 
 mod common;
 
-use std::{
-    collections::VecDeque,
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
 use common::{
     ALGORITHMS, Bare, Protected, ROOM_FOR_ALL, Raw, Tokens, bearer, bearers, call, fill,
@@ -131,7 +128,7 @@ fn refused(table: &mut Table) {
             ROUNDS,
             [
                 contestant(CALLS, || {
-                    assert_ne!(call(protected, shown.next().unwrap().as_ref()), 200);
+                    assert_eq!(call(protected, shown.next().unwrap().as_ref()), 401);
                 }),
                 contestant(60, || raw.verify()),
             ],
@@ -197,21 +194,16 @@ fn million(table: &mut Table) {
     const ROUNDS: usize = 61;
     const BATCHES: usize = 40;
     let tokens = Tokens::new("EdDSA");
-    let measure = |count: usize, keep: usize| {
+    let filled = |count: usize, keep: usize| {
         let protected = tokens.protected(ROOM_FOR_ALL);
-        let mut kept: VecDeque<HeaderValue> = fill(&protected, &tokens, count, keep).into();
-        (protected, {
-            // Not in the order in which they came.
-            let step = 997 % kept.len();
-            (0..kept.len())
-                .map(|_| {
-                    kept.rotate_left(step);
-                    kept.pop_front().unwrap()
-                })
-                .collect::<Vec<_>>()
-        })
+        let kept = fill(&protected, &tokens, count, keep);
+        // Not in the order in which they came.
+        let shown: Vec<HeaderValue> = (0..kept.len())
+            .map(|index| kept[index * 997 % kept.len()].clone())
+            .collect();
+        (protected, shown)
     };
-    let (few, many) = (measure(1000, 1), measure(1_000_000, 50));
+    let (few, many) = (filled(1000, 1), filled(1_000_000, 50));
     let mut times = vec![Vec::new(), Vec::new()];
     for (index, (protected, shown)) in [few, many].into_iter().enumerate() {
         let (mut protected, mut batches) = (protected, shown.chunks_exact(16).cycle());

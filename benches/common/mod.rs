@@ -37,7 +37,8 @@ use bytes::Bytes;
 use http::{HeaderValue, Request, Response, StatusCode, header};
 use http_body_util::Full;
 use resource_protector::{
-    Clock, JwtValidator, Moment, ResourceProtector, ResourceProtectorLayer, SystemClock, testing::TestIssuer,
+    Clock, JwtValidator, Moment, ResourceProtector, ResourceProtectorLayer, SystemClock,
+    testing::{Jwt, TestIssuer, TokenDraft},
 };
 use serde_json::Value;
 use tower::{Layer as _, Service, ServiceExt as _};
@@ -93,11 +94,16 @@ impl Tokens {
         token
     }
 
+    /// As good, but for the signature: it is by somebody else.
+    pub fn forge(&self) -> String {
+        self.draft().signed_by_a_stranger().mint()
+    }
+
     pub fn mint_many(&self, count: usize) -> Vec<String> {
         (0..count).map(|_| self.mint()).collect()
     }
 
-    fn draft(&self) -> resource_protector::testing::TokenDraft<resource_protector::testing::Jwt> {
+    fn draft(&self) -> TokenDraft<Jwt> {
         self.issuer
             .access_token(AUDIENCE)
             .subject("5ba552d67e3a4b0c9f9d1c1f64e0a2b7")
@@ -149,15 +155,18 @@ impl Service<Request<Full<Bytes>>> for Bare {
 }
 
 pub fn bearer(token: &str) -> HeaderValue {
-    HeaderValue::try_from(format!("Bearer {token}")).unwrap()
+    let authorization = HeaderValue::try_from(format!("Bearer {token}")).unwrap();
+    // The first clone allocates what later ones share. That is not to be counted.
+    drop(authorization.clone());
+    authorization
 }
 
 pub fn bearers(tokens: &[String]) -> Vec<HeaderValue> {
     tokens.iter().map(|token| bearer(token)).collect()
 }
 
-pub fn request<B: Default>(authorization: Option<&HeaderValue>) -> Request<B> {
-    let mut request = Request::new(B::default());
+pub fn request(authorization: Option<&HeaderValue>) -> Request<Full<Bytes>> {
+    let mut request = Request::new(Full::default());
     if let Some(authorization) = authorization {
         request
             .headers_mut()
@@ -167,10 +176,9 @@ pub fn request<B: Default>(authorization: Option<&HeaderValue>) -> Request<B> {
 }
 
 /// One whole call that waits for nothing: the request is made, answered, and everything dropped.
-pub fn call<S, In, Out>(service: &mut S, authorization: Option<&HeaderValue>) -> StatusCode
+pub fn call<S, Out>(service: &mut S, authorization: Option<&HeaderValue>) -> StatusCode
 where
-    S: Service<Request<In>, Response = Response<Out>>,
-    In: Default,
+    S: Service<Request<Full<Bytes>>, Response = Response<Out>>,
 {
     let mut context = Context::from_waker(Waker::noop());
     assert!(service.poll_ready(&mut context).is_ready());
@@ -315,18 +323,19 @@ pub fn refusals(count: usize) -> Vec<Refused> {
     };
     let clock = MovedClock::default();
     let mut expired = tokens.protected_at(ROOM_FOR_ALL, clock.clone());
-    let remembered = bearer(&good);
+    let remembered = bearer(&tokens.draft().lifetime(Duration::from_secs(60)).mint());
     for _ in 0..3 {
         assert_eq!(call(&mut expired, Some(&remembered)), StatusCode::OK);
     }
-    clock.advance(Duration::from_secs(2 * 3600));
+    // The token is too old then; the keys, which are good for ten minutes, are not.
+    clock.advance(Duration::from_secs(120));
     let fresh = || tokens.protected(ROOM_FOR_ALL);
     // The first name of a key that nobody has may have the keys fetched again; the others within 30 s do not.
     let mut asked = fresh();
     let runtime = runtime();
     let first = asked.call(request(wrong_key(0).as_ref()));
     assert_eq!(runtime.block_on(first).unwrap().status(), StatusCode::UNAUTHORIZED);
-    vec![
+    let mut refusals = vec![
         Refused {
             what: "no token",
             protected: fresh(),
@@ -347,5 +356,10 @@ pub fn refusals(count: usize) -> Vec<Refused> {
             protected: expired,
             shown: vec![Some(remembered)],
         },
-    ]
+    ];
+    for refused in &mut refusals {
+        let status = call(&mut refused.protected, refused.shown[0].as_ref());
+        assert_eq!(status, StatusCode::UNAUTHORIZED, "{}", refused.what);
+    }
+    refusals
 }
