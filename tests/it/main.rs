@@ -31,5 +31,6 @@ mod recipes;
 mod refusals;
 mod routes;
 mod servers;
+mod speed;
 mod support;
 mod tower_contract;
