@@ -32,5 +32,6 @@ mod refusals;
 mod remembered;
 mod routes;
 mod servers;
+mod speed;
 mod support;
 mod tower_contract;
