@@ -3,6 +3,7 @@
 mod by_issuer;
 mod digest;
 mod flight;
+mod on_demand;
 
 use std::{fmt, pin::Pin, sync::Arc, time::Duration};
 
