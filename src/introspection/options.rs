@@ -1,198 +1,22 @@
-//! What an `IntrospectionValidator` is told: where it asks, how, and what it expects of the answers.
+//! What an `IntrospectionValidator` may be told besides: how it asks, what it remembers, and what it expects of the answers.
 
 use std::{sync::Arc, time::Duration};
 
 use http::StatusCode;
-use tokio::sync::Semaphore;
 
-use super::{
-    Inner, IntrospectionValidator,
-    client::Client,
-    client_auth::ClientAuth,
-    remembered::{Lifetimes, Remembered},
-    response::Rules,
-};
+use super::{Inner, IntrospectionValidator};
 use crate::{
-    audience::Audience,
-    discovery::{Issuer, Place, Wanted},
-    endpoint::Http,
     error::{SetupError, within, within_timeout},
     fetch::{Fetch, Network},
     token_rules::TokenRules,
-    validate::Flights,
+    upstream::Upstream,
 };
-
-/// How many calls may be under way at the same time. They outlive the requests that started them, so no limit further out
-/// bounds them.
-const MAX_CALLS: usize = 256;
 
 /// The longest time for which an answer can be remembered.
 const LONGEST_MEMORY: Duration = Duration::from_secs(24 * 3600);
 
-/// Where it asks.
-impl IntrospectionValidator {
-    /// Asks at this endpoint. It does no I/O yet.
-    ///
-    /// `audience` is what this service is called in the `aud` of tokens that are meant for it.
-    ///
-    /// # Errors
-    ///
-    /// When the endpoint is not an absolute `https` URL (`http` for a loopback host), an identifier or secret is empty,
-    /// or the audience is blank.
-    pub fn new(
-        endpoint: impl AsRef<str>,
-        client_auth: ClientAuth,
-        audience: impl Into<Audience>,
-    ) -> Result<Self, SetupError> {
-        Self::asked_at(endpoint.as_ref(), client_auth, audience.into(), Http::OnLoopback)
-    }
-
-    /// Asks where the issuer's metadata says (RFC 8414, OpenID Connect Discovery 1.0), and expects this issuer in
-    /// `iss`. It does no I/O yet: the endpoint is looked up when it is first needed, again after one hour, and after a
-    /// call to it that failed, but at most once a minute. While the metadata cannot be had it is used for a day.
-    ///
-    /// # Errors
-    ///
-    /// As for [`new`](Self::new); an issuer is a URL without query and fragment.
-    pub fn discover(
-        issuer: impl AsRef<str>,
-        client_auth: ClientAuth,
-        audience: impl Into<Audience>,
-    ) -> Result<Self, SetupError> {
-        Self::discovered(issuer.as_ref(), client_auth, audience.into(), Http::OnLoopback)
-    }
-
-    /// As [`new`](Self::new), over plain `http` beyond a loopback host: **whoever is on the way reads every token and
-    /// this service's secret, and can answer in the server's place** (RFC 7662 §4 demands TLS). For a private network
-    /// that is trusted with that.
-    ///
-    /// # Errors
-    ///
-    /// As [`new`](Self::new).
-    pub fn new_over_plain_http(
-        endpoint: impl AsRef<str>,
-        client_auth: ClientAuth,
-        audience: impl Into<Audience>,
-    ) -> Result<Self, SetupError> {
-        Self::asked_at(endpoint.as_ref(), client_auth, audience.into(), Http::Everywhere)
-    }
-
-    /// As [`discover`](Self::discover), over plain `http` beyond a loopback host, for issuer and endpoint; see
-    /// [`new_over_plain_http`](Self::new_over_plain_http).
-    ///
-    /// # Errors
-    ///
-    /// As [`discover`](Self::discover).
-    pub fn discover_over_plain_http(
-        issuer: impl AsRef<str>,
-        client_auth: ClientAuth,
-        audience: impl Into<Audience>,
-    ) -> Result<Self, SetupError> {
-        Self::discovered(issuer.as_ref(), client_auth, audience.into(), Http::Everywhere)
-    }
-
-    /// Asks where the metadata at this URL say, for an issuer that is not a URL, or that cannot be reached under its own
-    /// name. The document's `issuer` must be exactly this one all the same.
-    ///
-    /// # Errors
-    ///
-    /// As for [`new`](Self::new), for the URL; when the issuer is empty.
-    pub fn discover_at(
-        issuer: impl AsRef<str>,
-        metadata_url: impl AsRef<str>,
-        client_auth: ClientAuth,
-        audience: impl Into<Audience>,
-    ) -> Result<Self, SetupError> {
-        Self::discovered_at(
-            issuer.as_ref(),
-            metadata_url.as_ref(),
-            client_auth,
-            audience.into(),
-            Http::OnLoopback,
-        )
-    }
-
-    /// As [`discover_at`](Self::discover_at), over plain `http` beyond a loopback host, for metadata and endpoint; see
-    /// [`new_over_plain_http`](Self::new_over_plain_http).
-    ///
-    /// # Errors
-    ///
-    /// As [`discover_at`](Self::discover_at).
-    pub fn discover_at_over_plain_http(
-        issuer: impl AsRef<str>,
-        metadata_url: impl AsRef<str>,
-        client_auth: ClientAuth,
-        audience: impl Into<Audience>,
-    ) -> Result<Self, SetupError> {
-        Self::discovered_at(
-            issuer.as_ref(),
-            metadata_url.as_ref(),
-            client_auth,
-            audience.into(),
-            Http::Everywhere,
-        )
-    }
-
-    fn asked_at(endpoint: &str, auth: ClientAuth, audience: Audience, http: Http) -> Result<Self, SetupError> {
-        Self::at(Place::endpoint("endpoint", endpoint, http)?, None, auth, audience)
-    }
-
-    fn discovered(issuer: &str, auth: ClientAuth, audience: Audience, http: Http) -> Result<Self, SetupError> {
-        Self::at(
-            Place::of(Issuer::new(issuer, http)?, Wanted::IntrospectionEndpoint),
-            Some(issuer.to_owned()),
-            auth,
-            audience,
-        )
-    }
-
-    fn discovered_at(
-        issuer: &str,
-        url: &str,
-        auth: ClientAuth,
-        audience: Audience,
-        http: Http,
-    ) -> Result<Self, SetupError> {
-        let place = Place::of(Issuer::at(issuer, url, http)?, Wanted::IntrospectionEndpoint);
-        Self::at(place, None, auth, audience)?.issuer(issuer)
-    }
-
-    fn at(
-        place: Place,
-        issuer: Option<String>,
-        client_auth: ClientAuth,
-        audience: Audience,
-    ) -> Result<Self, SetupError> {
-        client_auth.check()?;
-        Ok(Self {
-            inner: Arc::new(Inner {
-                client: Client {
-                    place,
-                    auth: Arc::new(client_auth),
-                    network: Network::default_client(),
-                    timeout: Duration::from_secs(5),
-                    hint: true,
-                    unknown_token: None,
-                },
-                rules: Rules {
-                    issuer,
-                    token: TokenRules::new(audience)?,
-                    expiry_required: false,
-                },
-                remembered: Remembered::new(
-                    10_000,
-                    Lifetimes {
-                        good: Duration::from_secs(60),
-                        refused: Duration::from_secs(5),
-                    },
-                ),
-                flights: Flights::new(),
-                tally: Arc::default(),
-                calls: Arc::new(Semaphore::new(MAX_CALLS)),
-            }),
-        })
-    }
-}
+/// The longest time for which an answer can stand in for one that cannot be had.
+const LONGEST_STALE: Duration = Duration::from_secs(3600);
 
 /// How it asks, what it remembers, and which rules hold for the answers.
 impl IntrospectionValidator {
@@ -219,8 +43,9 @@ impl IntrospectionValidator {
         self.with(|inner| inner.client.network = Network::new(fetch))
     }
 
-    /// How long one exchange with the authorization server may take; 5 s unless set. A request that has to wait for
-    /// discovery first may wait twice as long, and one that joined another's failing call twice as long again.
+    /// How long one exchange with the authorization server may take, a second try for want of a connection counted in; 5 s
+    /// unless set. A request that has to wait for discovery first may wait twice as long, and one that joined another's
+    /// failing call twice as long again.
     ///
     /// # Errors
     ///
@@ -231,7 +56,8 @@ impl IntrospectionValidator {
     }
 
     /// How long a good answer may be used; 60 s unless set, zero to ask on every request. It is how long a token may go
-    /// on being let in after it was revoked. No answer is used beyond its `exp`.
+    /// on being let in after it was revoked, while the authorization server can be asked. No answer is used beyond its
+    /// `exp`.
     ///
     /// # Errors
     ///
@@ -250,6 +76,45 @@ impl IntrospectionValidator {
     pub fn remember_refusals_for(self, time: Duration) -> Result<Self, SetupError> {
         let time = within("remember_refusals_for", time, Duration::ZERO..=LONGEST_MEMORY)?;
         Ok(self.with(|inner| inner.remembered = inner.remembered.with_lifetimes(|lifetimes| lifetimes.refused = time)))
+    }
+
+    /// Does not ask about a token again before the answer is too old. Without this, a token that is used when 80 to 90 % of
+    /// the time of [`remember_for`](Self::remember_for) are over is asked about then, by a call that no request waits for,
+    /// once for each answer.
+    #[must_use]
+    pub fn without_refresh_ahead(self) -> Self {
+        self.with(|inner| inner.refresh_ahead = false)
+    }
+
+    /// For how long after the time of [`remember_for`](Self::remember_for) a good answer may still be used **where the
+    /// authorization server cannot be reached**, is busy or fails; not at all unless set. A token that was revoked in the
+    /// meantime goes on being let in for as long: an outage logs nobody out, and nobody can be locked out during one.
+    ///
+    /// The time is counted from when the server was asked. No answer is used beyond its `exp`, or after the server was
+    /// heard to refuse the token; and none stands in for what the server does say, however odd. Where a route demands a
+    /// younger answer, there is none.
+    ///
+    /// # Errors
+    ///
+    /// When it is more than 1 h.
+    pub fn stale_if_error(self, time: Duration) -> Result<Self, SetupError> {
+        let time = within("stale_if_error", time, Duration::ZERO..=LONGEST_STALE)?;
+        Ok(self.with(|inner| inner.remembered = inner.remembered.with_lifetimes(|lifetimes| lifetimes.stale = time)))
+    }
+
+    /// How many calls may be under way at the same time; 256 unless set. Requests that would need one more are refused
+    /// with 503. A quarter is kept for tokens that were good in the last minutes, so that those of which nothing is known
+    /// are refused first; calls that only renew what is known are an eighth at the most.
+    ///
+    /// # Errors
+    ///
+    /// When it is not from 1 to 10 000.
+    pub fn max_calls_in_flight(self, calls: usize) -> Result<Self, SetupError> {
+        if !(1..=10_000).contains(&calls) {
+            let problem = format_args!("expected 1 to 10000 calls, got {calls}");
+            return Err(SetupError::new("max_calls_in_flight", problem));
+        }
+        Ok(self.with(|inner| inner.upstream = Arc::new(Upstream::new(calls))))
     }
 
     /// How many good answers are remembered; 10 000 unless set, zero for none. An answer of more than 4 KiB counts as
