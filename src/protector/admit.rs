@@ -31,6 +31,8 @@ pub(crate) struct Policy {
     pub(crate) replace: Option<Arc<ReplaceRefusal>>,
     /// How old the knowledge about a token may be.
     pub(crate) max_age: Option<Duration>,
+    /// It judges again what a protector further out has let in, and leaves to that one how refusals look.
+    pub(crate) is_guard: bool,
 }
 
 /// Stands in the extensions of a request that was let in without a token.
@@ -141,21 +143,15 @@ impl Policy {
     pub(crate) fn enter(&self, entered: Entered, request: &mut Parts) {
         request.extensions.remove::<CurrentToken>();
         request.extensions.remove::<Anonymous>();
-        let asked = (&request.method, &request.uri);
+        if !self.is_guard {
+            report(&entered, request);
+        }
         match entered {
             Entered::With(token, place) => {
-                audit::admitted(asked, &token, place.as_str());
-                self.places.tidy(place, &mut request.headers);
+                self.places.tidy(place, request);
                 request.extensions.insert(token);
             }
             Entered::Without(anonymous) => {
-                audit::anonymous(
-                    asked,
-                    match anonymous {
-                        Anonymous::NoCredentials => "anonymous",
-                        Anonymous::Preflight => "preflight",
-                    },
-                );
                 request.extensions.insert(anonymous);
             }
         }
@@ -172,6 +168,16 @@ impl Policy {
             .as_ref()
             .map(|requirement| requirement.scopes_to_name(token))
             .unwrap_or_default()
+    }
+}
+
+/// One event for a request, however many judge it further in.
+fn report(entered: &Entered, request: &Parts) {
+    let asked = (&request.method, &request.uri);
+    match entered {
+        Entered::With(token, place) => audit::admitted(asked, token, place.as_str()),
+        Entered::Without(Anonymous::NoCredentials) => audit::anonymous(asked, "anonymous"),
+        Entered::Without(Anonymous::Preflight) => audit::anonymous(asked, "preflight"),
     }
 }
 

@@ -16,12 +16,13 @@
 mod admit;
 mod body;
 mod cache_control;
+mod fresh;
 mod future;
 mod layer;
 mod respond;
 mod service;
 
 pub use self::{
-    admit::Anonymous, body::RefusalBody, future::ResponseFuture, layer::ResourceProtectorLayer,
-    service::ResourceProtector,
+    admit::Anonymous, body::RefusalBody, fresh::RequireFreshLayer, future::ResponseFuture,
+    layer::ResourceProtectorLayer, service::ResourceProtector,
 };

@@ -19,6 +19,7 @@ mod end_to_end;
 mod examples;
 mod fetch;
 mod form;
+mod fresh;
 mod gateway;
 mod guards;
 mod header;
