@@ -66,7 +66,7 @@ impl Grounds {
         self.0.store(true, Ordering::Release);
     }
 
-    fn are_withdrawn(&self) -> bool {
+    pub(crate) fn are_withdrawn(&self) -> bool {
         self.0.load(Ordering::Acquire)
     }
 }

@@ -22,7 +22,8 @@ use http::{HeaderMap, HeaderValue, Request, StatusCode, header};
 
 use super::{
     algorithm::Algorithm,
-    keys::{Candidates, KeySet, SkippedKey},
+    key_set::{Candidates, KeySet, SkippedKey},
+    quiet::Quiet,
 };
 use crate::{
     clock::Moment,
@@ -82,6 +83,7 @@ struct Remote {
     settings: Settings,
     known: Mutex<Known>,
     flights: Flights<(), ()>,
+    quiet: Quiet,
 }
 
 #[derive(Debug, Default)]
@@ -116,6 +118,23 @@ enum Cause {
     Search,
 }
 
+/// What a set is worth at one moment.
+enum Stance<'a> {
+    /// It is used; and renewed soon, if `renewal_is_due`.
+    Use { set: &'a Fetched, renewal_is_due: bool },
+    /// A fetch has to be waited for.
+    Wait,
+    /// There is none, and a fetch has failed just now.
+    Gone,
+}
+
+/// Whether what was verified by keys of the set still counts.
+pub(crate) enum Standing {
+    Good,
+    Wait,
+    Refused(Rejection),
+}
+
 /// What can be said about a token's key without waiting.
 pub(crate) enum Lookup {
     Keys(Arc<KeySet>),
@@ -130,6 +149,7 @@ impl RemoteKeys {
             settings,
             known: Mutex::default(),
             flights: Flights::new(),
+            quiet: Quiet::default(),
         }))
     }
 
@@ -137,30 +157,38 @@ impl RemoteKeys {
         &self.0.settings
     }
 
+    /// Whether tokens that keys of the set have verified may still enter, unless their own key was withdrawn. Starts a
+    /// refresh that will soon be needed, but waits for nothing; usually it does not even take the lock.
+    pub(crate) fn standing(&self, now: Moment) -> Standing {
+        if self.0.quiet.lasts(now) {
+            return Standing::Good;
+        }
+        let known = self.0.lock();
+        match known.stance(now, &self.0.settings) {
+            Stance::Wait => Standing::Wait,
+            Stance::Gone => Standing::Refused(no_keys()),
+            Stance::Use { renewal_is_due, .. } => {
+                if renewal_is_due {
+                    drop(known);
+                    self.renew(now);
+                } else {
+                    self.0.quiet.begin(now, known.next_change(now, &self.0.settings));
+                }
+                Standing::Good
+            }
+        }
+    }
+
     /// Looks at what is known. Starts a refresh that will soon be needed, but waits for nothing.
     pub(crate) fn look(&self, kid: Option<&str>, algorithm: Algorithm, now: Moment) -> Lookup {
-        let Settings {
-            cooldown, stale_bound, ..
-        } = self.0.settings;
         let known = self.0.lock();
-        let (failed, may_search) = (known.failed, known.may_search(now, cooldown));
-        let since_attempt = known.attempted.map(|then| now.since(then));
-        let rested = |pause: Duration| since_attempt.is_none_or(|elapsed| elapsed >= pause);
-        let Some(set) = known.usable_set(now, stale_bound) else {
-            let worth_waiting = known.pending || rested(FIRST_RETRY);
-            return if worth_waiting {
-                Lookup::Wait
-            } else {
-                Lookup::Refused(no_keys())
-            };
+        let (failed, may_search) = (known.failed, known.may_search(now, self.0.settings.cooldown));
+        let (keys, renewal_is_due) = match known.stance(now, &self.0.settings) {
+            Stance::Wait => return Lookup::Wait,
+            Stance::Gone => return Lookup::Refused(no_keys()),
+            Stance::Use { set, renewal_is_due } => (Arc::clone(&set.keys), renewal_is_due),
         };
-        let (keys, age, lifetime) = (Arc::clone(&set.keys), now.since(set.at), set.lifetime);
         drop(known);
-        // Past its lifetime a set is used only when an attempt to renew it has failed just now. Where requests keep
-        // coming there always is one, begun in the background; after a pause the first request waits.
-        if age >= lifetime && (!failed || rested(cooldown * 2)) {
-            return Lookup::Wait;
-        }
         if let Candidates::Unknown = keys.candidates(kid, algorithm) {
             return match (may_search, failed) {
                 (true, _) => Lookup::Wait,
@@ -168,12 +196,15 @@ impl RemoteKeys {
                 (false, false) => Lookup::Refused(unknown_key()),
             };
         }
-        if age >= lifetime.mul_f32(0.8) && rested(cooldown) {
-            self.0
-                .flights
-                .start((), || self.0.clone().refresh(now, Cause::Renewal(cooldown)));
+        if renewal_is_due {
+            self.renew(now);
         }
         Lookup::Keys(keys)
+    }
+
+    fn renew(&self, now: Moment) {
+        let cause = Cause::Renewal(self.0.settings.cooldown);
+        self.0.flights.start((), || self.0.clone().refresh(now, cause));
     }
 
     /// Whether a fetch is due that could bring another key.
@@ -230,6 +261,7 @@ impl Remote {
             }
             known.attempted = Some(now.monotonic);
             known.pending = true;
+            self.quiet.end();
             (known.set.clone(), Attempt(&self))
         };
         let patience = self.settings.deadline * 2;
@@ -240,6 +272,7 @@ impl Remote {
         drop(attempt);
         let mut known = self.lock();
         known.failed = outcome.is_err();
+        self.quiet.end();
         if let Err(problem) = outcome {
             // The set may have moved.
             self.settings.source.doubt();
@@ -274,6 +307,10 @@ impl Remote {
         expect_ok(&response)?;
         let (keys, skipped) = KeySet::parse(response.body()).map_err(FetchError::new)?;
         let mut known = self.lock();
+        let keys = match &known.set {
+            Some(older) => keys.replacing(&older.keys),
+            None => keys,
+        };
         known.set = Some(Fetched {
             keys: Arc::new(keys),
             endpoint,
@@ -299,6 +336,52 @@ impl Drop for Attempt<'_> {
 }
 
 impl Known {
+    fn stance(&self, now: Moment, settings: &Settings) -> Stance<'_> {
+        let Some(set) = self.usable_set(now, settings.stale_bound) else {
+            return if self.pending || self.rested(now, FIRST_RETRY) {
+                Stance::Wait
+            } else {
+                Stance::Gone
+            };
+        };
+        let age = now.since(set.at);
+        // Past its lifetime a set is used only when an attempt to renew it has failed just now. Where requests keep
+        // coming there always is one, begun in the background; after a pause the first request waits.
+        if age >= set.lifetime && (!self.failed || self.rested(now, settings.cooldown * 2)) {
+            return Stance::Wait;
+        }
+        Stance::Use {
+            set,
+            renewal_is_due: age >= renewal_age(set.lifetime) && self.rested(now, settings.cooldown),
+        }
+    }
+
+    /// When the stance towards the set will be another one, if nothing happens before.
+    fn next_change(&self, now: Moment, settings: &Settings) -> Instant {
+        let of_set = self.set.iter().flat_map(|set| {
+            let ages = [
+                renewal_age(set.lifetime),
+                set.lifetime,
+                set.lifetime.max(settings.stale_bound),
+            ];
+            ages.map(|age| set.at.checked_add(age))
+        });
+        let of_attempt = self.attempted.into_iter().flat_map(|then| {
+            let pauses = [FIRST_RETRY, settings.cooldown, settings.cooldown * 2];
+            pauses.map(|pause| then.checked_add(pause))
+        });
+        let changes = of_set.chain(of_attempt).flatten();
+        changes
+            .filter(|change| *change > now.monotonic)
+            .min()
+            .unwrap_or(now.monotonic)
+    }
+
+    /// Whether the last attempt was this long ago.
+    fn rested(&self, now: Moment, pause: Duration) -> bool {
+        self.attempted.is_none_or(|then| now.since(then) >= pause)
+    }
+
     /// The last good set, unless it is too old for anything.
     fn usable_set(&self, now: Moment, stale_bound: Duration) -> Option<&Fetched> {
         self.set
@@ -319,6 +402,11 @@ impl Known {
         }
         self.logged = skipped;
     }
+}
+
+/// From when on a set of this lifetime is renewed in the background.
+fn renewal_age(lifetime: Duration) -> Duration {
+    lifetime.mul_f32(0.8)
 }
 
 pub(crate) fn log_skipped(key: &SkippedKey) {

@@ -2,22 +2,13 @@
 
 use std::fmt;
 
+use super::algorithm::Algorithm;
+use crate::{json::Object, token::Grounds};
 use aws_lc_rs::{
     rsa::{PublicKey as RsaPublicKey, PublicKeyComponents},
     signature::{self, ParsedPublicKey},
 };
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
-use serde::Deserialize;
-use serde_json::value::RawValue;
-
-use super::algorithm::Algorithm;
-use crate::{error::shown, json::Object};
-
-/// The most keys that a set may have.
-const MAX_KEYS: usize = 64;
-
-/// The most keys that are tried for one token that does not name its key.
-pub(crate) const MAX_TRIED: usize = 16;
 
 /// A curve of NIST, with the one algorithm that goes with it (RFC 7518 §3.4).
 struct Curve {
@@ -62,13 +53,17 @@ pub(crate) struct VerifyingKey {
     kid: Option<String>,
     /// For whom it signs, where one set has the keys of several issuers; not a member of RFC 7517.
     issuer: Option<String>,
+    /// The numbers that make the key.
+    material: Vec<u8>,
     /// One parsed form for each algorithm the key may be used with.
     parsed: Vec<(Algorithm, ParsedPublicKey)>,
+    /// What is remembered of the tokens it has verified rests on these.
+    grounds: Grounds,
 }
 
 impl VerifyingKey {
     /// Reads a JWK (RFC 7517), or says why it cannot be used.
-    fn from_jwk(json: &str) -> Result<Self, &'static str> {
+    pub(super) fn from_jwk(json: &str) -> Result<Self, &'static str> {
         let jwk = Object::parse(json.as_bytes()).map_err(|_| "it is not one JSON object without repeated members")?;
         let text = |name: &str| jwk.text(name).map_err(|_| "a member is not a string");
         if ["d", "p", "q", "dp", "dq", "qi", "oth", "k"]
@@ -158,7 +153,9 @@ impl VerifyingKey {
                 parsed.push((algorithm, key));
             }
         }
-        Ok(Self::of(parsed))
+        // The length of one number, so that no other pair is written the same.
+        let material = [&n.len().to_be_bytes(), n, e].concat();
+        Ok(Self::of(material, parsed))
     }
 
     fn ec(curve: &Curve, x: &[u8], y: &[u8]) -> Result<Self, &'static str> {
@@ -167,8 +164,8 @@ impl VerifyingKey {
             return Err("its coordinates do not have the length of its curve");
         }
         let point = [&[4], x, y].concat();
-        let key = ParsedPublicKey::new(curve.verification, point).map_err(|_| "its point is not on its curve")?;
-        Ok(Self::of(vec![(curve.algorithm, key)]))
+        let key = ParsedPublicKey::new(curve.verification, &point).map_err(|_| "its point is not on its curve")?;
+        Ok(Self::of(point, vec![(curve.algorithm, key)]))
     }
 
     fn ed25519(x: &[u8]) -> Result<Self, &'static str> {
@@ -177,22 +174,40 @@ impl VerifyingKey {
             return Err("its point has a small order");
         }
         let key = ParsedPublicKey::new(&signature::ED25519, point).map_err(|_| "its point is not on its curve")?;
-        Ok(Self::of(vec![(Algorithm::EdDSA, key)]))
+        Ok(Self::of(point.to_vec(), vec![(Algorithm::EdDSA, key)]))
     }
 
-    fn of(parsed: Vec<(Algorithm, ParsedPublicKey)>) -> Self {
+    fn of(material: Vec<u8>, parsed: Vec<(Algorithm, ParsedPublicKey)>) -> Self {
         Self {
             kid: None,
             issuer: None,
+            material,
             parsed,
+            grounds: Grounds::default(),
         }
+    }
+
+    pub(super) fn kid(&self) -> Option<&str> {
+        self.kid.as_deref()
+    }
+
+    pub(crate) fn grounds(&self) -> &Grounds {
+        &self.grounds
+    }
+
+    /// Whether both verify the same signatures of the same tokens.
+    pub(super) fn is_same(&self, other: &Self) -> bool {
+        let algorithms =
+            |key: &'_ Self| -> Vec<Algorithm> { key.parsed.iter().map(|(algorithm, _)| *algorithm).collect() };
+        (&self.kid, &self.issuer, &self.material) == (&other.kid, &other.issuer, &other.material)
+            && algorithms(self) == algorithms(other)
     }
 
     pub(crate) fn issuer(&self) -> Option<&str> {
         self.issuer.as_deref()
     }
 
-    fn fits(&self, algorithm: Algorithm) -> bool {
+    pub(super) fn fits(&self, algorithm: Algorithm) -> bool {
         self.parsed.iter().any(|(of_key, _)| *of_key == algorithm)
     }
 
@@ -245,102 +260,6 @@ fn is_small_order(point: &[u8; 32]) -> bool {
         ORDER_8_NEGATIVE,
     ]
     .contains(&y)
-}
-
-/// The keys of one issuer. Never empty.
-#[derive(Debug)]
-pub(crate) struct KeySet {
-    keys: Vec<VerifyingKey>,
-}
-
-/// A key of a set that cannot be used.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(crate) struct SkippedKey {
-    pub(crate) kid: String,
-    pub(crate) why: &'static str,
-}
-
-/// What a set has for a token.
-pub(crate) enum Candidates<'a> {
-    /// These keys may have signed it. Unless they were `named` by it, another one may as well, that is not in the set.
-    Keys { keys: Vec<&'a VerifyingKey>, named: bool },
-    /// There is the key that the token names, but it is of another family.
-    OtherFamily,
-    /// There is no key that could have signed it.
-    Unknown,
-}
-
-impl KeySet {
-    /// Reads a JWK set (RFC 7517 §5). A key that cannot be used is skipped; the others stand.
-    pub(crate) fn parse(json: &[u8]) -> Result<(Self, Vec<SkippedKey>), String> {
-        #[derive(Deserialize)]
-        struct Set<'a> {
-            #[serde(borrow, default)]
-            keys: Vec<&'a RawValue>,
-        }
-        let set: Set<'_> = serde_json::from_slice(json).map_err(|_| "the answer is not a JWK set".to_owned())?;
-        if set.keys.len() > MAX_KEYS {
-            return Err(format!("the JWK set has {} keys, more than {MAX_KEYS}", set.keys.len()));
-        }
-        let (mut keys, mut skipped) = (Vec::new(), Vec::new());
-        for jwk in set.keys {
-            match VerifyingKey::from_jwk(jwk.get()) {
-                Ok(key) => keys.push(key),
-                Err(why) => skipped.push(SkippedKey {
-                    kid: shown_kid(jwk.get()),
-                    why,
-                }),
-            }
-        }
-        if keys.is_empty() {
-            return Err(format!(
-                "the JWK set has no usable key ({} skipped); a server that signs with HS256 publishes none",
-                skipped.len()
-            ));
-        }
-        Ok((Self { keys }, skipped))
-    }
-
-    /// The one key, or the few keys, that were given by hand.
-    pub(crate) fn of(keys: Vec<VerifyingKey>) -> Self {
-        Self { keys }
-    }
-
-    /// Whether a token's key is one that it names, so that no other one could be meant.
-    pub(crate) fn has_named(&self, kid: Option<&str>, algorithm: Algorithm) -> bool {
-        matches!(self.candidates(kid, algorithm), Candidates::Keys { named: true, .. })
-    }
-
-    /// The keys that may have signed a token: those with its `kid`, else those without any `kid` of their own; all that
-    /// fit where the token names none (RFC 7515 §4.1.4, RFC 7517 §4.5).
-    pub(crate) fn candidates(&self, kid: Option<&str>, algorithm: Algorithm) -> Candidates<'_> {
-        let fitting = |named: &dyn Fn(&VerifyingKey) -> bool| -> Vec<&VerifyingKey> {
-            let fits = |key: &&VerifyingKey| named(key) && key.fits(algorithm);
-            self.keys.iter().filter(fits).take(MAX_TRIED).collect()
-        };
-        let mut found = fitting(&|key| kid.is_none() || key.kid.as_deref() == kid);
-        let named = kid.is_some() && !found.is_empty();
-        if found.is_empty() && kid.is_some() {
-            if self.keys.iter().any(|key| key.kid.as_deref() == kid) {
-                return Candidates::OtherFamily;
-            }
-            found = fitting(&|key| key.kid.is_none());
-        }
-        if found.is_empty() {
-            return Candidates::Unknown;
-        }
-        Candidates::Keys { keys: found, named }
-    }
-}
-
-/// The name of a key for the log, if it has one that can be read.
-fn shown_kid(jwk: &str) -> String {
-    #[derive(Deserialize)]
-    struct Named {
-        kid: Option<String>,
-    }
-    let named: Option<Named> = serde_json::from_str(jwk).ok();
-    shown(&named.and_then(|named| named.kid).unwrap_or_default())
 }
 
 impl fmt::Debug for VerifyingKey {
@@ -514,61 +433,6 @@ mod tests {
         let (r, s) = (&bytes(EC_SIGNATURE)[..32], &bytes(EC_SIGNATURE)[32..]);
         let der = [&[0x30, 0x45, 0x02, 0x20], r, &[0x02, 0x21, 0x00], s].concat();
         assert!(!ec.verify(Algorithm::ES256, EC_SIGNED.as_bytes(), &der));
-    }
-
-    #[test]
-    fn odd_keys_are_skipped_and_the_rest_of_the_set_stands() {
-        let set = json!({ "keys": [
-            { "kty": "AKP", "kid": "ml-dsa" },
-            with(rsa(), "use", json!("enc")),
-            "nonsense",
-            null,
-            with(ec(), "kid", json!("good")),
-        ], "public_cert": {} });
-        let text = set
-            .to_string()
-            .replace("\"keys\":[", "\"keys\":[{\"kty\":\"EC\",\"kty\":\"EC\"},");
-        let (set, skipped) = KeySet::parse(text.as_bytes()).unwrap();
-        assert_eq!((set.keys.len(), skipped.len()), (1, 5));
-    }
-
-    #[test]
-    fn a_set_without_usable_keys_is_no_set() {
-        for set in [
-            json!({}),
-            json!({ "keys": [] }),
-            json!({ "keys": [{ "kty": "oct" }] }),
-            json!([]),
-            json!({ "keys": {} }),
-        ] {
-            assert!(KeySet::parse(set.to_string().as_bytes()).is_err(), "{set}");
-        }
-    }
-
-    #[test]
-    fn a_set_has_at_most_sixty_four_keys() {
-        let set = |n| json!({ "keys": vec![ec(); n] }).to_string();
-        assert!(KeySet::parse(set(64).as_bytes()).is_ok());
-        assert!(KeySet::parse(set(65).as_bytes()).is_err());
-    }
-
-    #[test]
-    fn a_kid_is_compared_with_case_and_may_stand_twice() {
-        let keys = json!({ "keys": [
-            with(ec(), "kid", json!("A")), with(ed(), "kid", json!("A")), with(ec(), "kid", json!("b")),
-        ] });
-        let (set, _) = KeySet::parse(keys.to_string().as_bytes()).unwrap();
-        let count = |kid, algorithm| match set.candidates(kid, algorithm) {
-            Candidates::Keys { keys, .. } => keys.len(),
-            Candidates::OtherFamily => 100,
-            Candidates::Unknown => 0,
-        };
-        assert_eq!(count(Some("A"), Algorithm::ES256), 1);
-        assert_eq!(count(Some("A"), Algorithm::EdDSA), 1);
-        assert_eq!(count(Some("a"), Algorithm::ES256), 0);
-        assert_eq!(count(Some("b"), Algorithm::EdDSA), 100);
-        assert_eq!(count(None, Algorithm::ES256), 2);
-        assert_eq!(count(None, Algorithm::RS256), 0);
     }
 
     #[test]

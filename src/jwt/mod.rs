@@ -1,7 +1,9 @@
 //! Access tokens that are JWTs, verified here (RFC 9068).
 //!
 //! ```text
-//! token ── jws.rs ──▶ header ── rules.rs ──▶ acceptable? ── jwks.rs, keys.rs ──▶ signature
+//! token ── remembered.rs ──▶ known? ─────────────────── jwks.rs: do its keys still count? ──▶ CurrentToken
+//!   │
+//!   └ jws.rs ──▶ header ── rules.rs ──▶ acceptable? ── jwks.rs, key_set.rs ──▶ signature
 //!                                                                                  │
 //!                     CurrentToken ◀── rules.rs ── claims ◀── payload ◀────────────┘
 //! ```
@@ -10,8 +12,11 @@ mod algorithm;
 mod issuers;
 mod jwks;
 mod jws;
+mod key_set;
 mod keys;
 mod options;
+mod quiet;
+mod remembered;
 mod rules;
 mod sources;
 mod tenants;
@@ -26,14 +31,16 @@ pub use self::{
     tenants::Tenants,
 };
 use self::{
-    jwks::{Lookup, RemoteKeys},
+    jwks::{Lookup, RemoteKeys, Standing},
     jws::Jws,
-    keys::{Candidates, KeySet, VerifyingKey},
+    key_set::{Candidates, KeySet},
+    keys::VerifyingKey,
+    remembered::Remembered,
     rules::Rules,
 };
 use crate::{
     peek,
-    rejection::{Reason, Rejection},
+    rejection::{Reason, Rejection, RejectionKind},
     token::CurrentToken,
     validate::{About, Presented, TokenValidator},
 };
@@ -46,6 +53,10 @@ use crate::{
 /// says what that costs.
 ///
 /// Keys are fetched when the first token comes, in a task of their own; nothing is fetched while a validator is built.
+///
+/// Tokens that were verified are [remembered](Self::capacity): that a key of the issuer signed them, and what they say.
+/// Times, audience and requirement are judged on every request all the same. When a key leaves the issuer's set, what it
+/// has verified is forgotten at once, and nothing else is.
 ///
 /// ```
 /// use resource_protector::{AccessTokenMark, JwtValidator, OptionalClaim};
@@ -71,6 +82,7 @@ use crate::{
 pub struct JwtValidator {
     rules: Rules,
     keys: Keys,
+    remembered: Remembered,
 }
 
 enum Keys {
@@ -89,9 +101,54 @@ impl JwtValidator {
             .ok_or_else(|| jws.header.refused_algorithm())
     }
 
-    fn verify(&self, jws: &Jws<'_>, algorithm: Algorithm, keys: &KeySet) -> Result<CurrentToken, Rejection> {
-        let candidates = match keys.candidates(jws.header.kid.as_deref(), algorithm) {
-            Candidates::Keys { keys, .. } => keys,
+    /// What is known about the token, if its keys still count.
+    fn recall<'a>(&self, presented: &Presented<'_>) -> Option<Result<Judged<'a>, Rejection>> {
+        let known = self.remembered.recall(&presented.digest()?)?;
+        if let Keys::Remote(remote) = &self.keys {
+            match remote.standing(presented.now()) {
+                Standing::Good => {}
+                Standing::Wait => return None,
+                Standing::Refused(rejection) => return Some(Err(rejection)),
+            }
+        }
+        Some(known.and_then(|token| {
+            self.rules.token.audience.judge(token.audience_list())?;
+            Ok(Judged::Good(token))
+        }))
+    }
+
+    /// Judges the claims of a token whose signature is good, and remembers what came out.
+    fn conclude(
+        &self,
+        jws: &Jws<'_>,
+        presented: &Presented<'_>,
+        key: Option<&VerifyingKey>,
+    ) -> Result<CurrentToken, Rejection> {
+        let issuer_of_key = key.and_then(VerifyingKey::issuer);
+        let grounds = key.map(|key| key.grounds().clone());
+        let answer = self.rules.judge_claims(&jws.header, jws.payload()?, issuer_of_key);
+        let answer = answer.map(|token| {
+            let token = token.remembered_from(presented.now());
+            match &grounds {
+                Some(grounds) => token.resting_on(grounds.clone()),
+                None => token,
+            }
+        });
+        if let Some(digest) = presented.digest() {
+            self.remembered.remember(digest, &answer, grounds, presented.now());
+        }
+        answer
+    }
+
+    fn verify(
+        &self,
+        jws: &Jws<'_>,
+        presented: &Presented<'_>,
+        algorithm: Algorithm,
+        keys: &KeySet,
+    ) -> Result<CurrentToken, Rejection> {
+        let which = match keys.candidates(jws.header.kid.as_deref(), algorithm) {
+            Candidates::Keys(which) => which,
             Candidates::OtherFamily => return Err(jws.header.refused_algorithm()),
             Candidates::Unknown => {
                 return Err(Rejection::invalid_token(
@@ -100,27 +157,41 @@ impl JwtValidator {
                 ));
             }
         };
-        let signed_by = |key: &&&VerifyingKey| key.verify(algorithm, jws.signed.as_bytes(), &jws.signature);
-        let key = candidates.iter().find(signed_by).ok_or_else(wrong_signature)?;
-        self.rules.judge_claims(&jws.header, jws.payload()?, key.issuer())
+        let signed_by = |key: &&VerifyingKey| key.verify(algorithm, jws.signed.as_bytes(), &jws.signature);
+        let key = keys
+            .fitting(which, algorithm)
+            .find(signed_by)
+            .ok_or_else(wrong_signature)?;
+        self.conclude(jws, presented, Some(key))
     }
 
-    fn verify_mac(&self, jws: &Jws<'_>, algorithm: HmacAlgorithm, key: &hmac::Key) -> Result<CurrentToken, Rejection> {
+    fn verify_mac(
+        &self,
+        jws: &Jws<'_>,
+        presented: &Presented<'_>,
+        algorithm: HmacAlgorithm,
+        key: &hmac::Key,
+    ) -> Result<CurrentToken, Rejection> {
         if jws.header.alg != algorithm.name() {
             return Err(jws.header.refused_algorithm());
         }
         let expected = hmac::sign(key, jws.signed.as_bytes());
         constant_time::verify_slices_are_equal(expected.as_ref(), &jws.signature).map_err(|_| wrong_signature())?;
-        self.rules.judge_claims(&jws.header, jws.payload()?, None)
+        self.conclude(jws, presented, None)
     }
 
     /// Judges the token, unless its key has to be fetched.
     fn judge<'a>(&'a self, presented: &Presented<'a>) -> Result<Judged<'a>, Rejection> {
+        if let Some(known) = self.recall(presented) {
+            return known;
+        }
         let jws = Jws::parse(presented.token())?;
         self.rules.judge_header(&jws.header)?;
         match &self.keys {
-            Keys::Secret(algorithm, key) => self.verify_mac(&jws, *algorithm, key).map(Judged::Good),
-            Keys::Fixed(keys) => self.verify(&jws, self.algorithm(&jws)?, keys).map(Judged::Good),
+            Keys::Secret(algorithm, key) => self.verify_mac(&jws, presented, *algorithm, key).map(Judged::Good),
+            Keys::Fixed(keys) => self
+                .verify(&jws, presented, self.algorithm(&jws)?, keys)
+                .map(Judged::Good),
             Keys::Remote(remote) => self.judge_with(remote, jws, presented),
         }
     }
@@ -134,12 +205,18 @@ impl JwtValidator {
         let algorithm = self.algorithm(&jws)?;
         let (kid, now) = (jws.header.kid.as_deref(), presented.now());
         let lookup = remote.look(kid, algorithm, now);
-        if let Lookup::Keys(keys) = &lookup {
-            let verdict = self.verify(&jws, algorithm, keys);
-            let is_wrong_key = matches!(&verdict, Err(refusal) if refusal.reason() == Some(Reason::Signature));
-            if !is_wrong_key || keys.has_named(kid, algorithm) || !remote.may_refetch(now) {
-                return verdict.map(Judged::Good);
+        match &lookup {
+            Lookup::Keys(keys) => {
+                let verdict = self.verify(&jws, presented, algorithm, keys);
+                let is_wrong_key = matches!(&verdict, Err(refusal) if refusal.reason() == Some(Reason::Signature));
+                if !is_wrong_key || keys.has_named(kid, algorithm) || !remote.may_refetch(now) {
+                    return verdict.map(Judged::Good);
+                }
             }
+            Lookup::Refused(rejection) if rejection.kind() == RejectionKind::InvalidToken => {
+                return Err(rejection.clone());
+            }
+            Lookup::Refused(_) | Lookup::Wait => {}
         }
         // A token of another issuer is refused for that: it causes no fetch, and an outage of ours is not its affair.
         let issuer = peek::unverified_issuer(presented.token());
@@ -174,7 +251,7 @@ impl TokenValidator for JwtValidator {
                 let keys = remote
                     .fetch(jws.header.kid.as_deref(), algorithm, presented.now())
                     .await?;
-                self.verify(&jws, algorithm, &keys)
+                self.verify(&jws, presented, algorithm, &keys)
             }
         }
     }

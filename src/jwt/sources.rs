@@ -10,7 +10,9 @@ use super::{
     algorithm::HmacAlgorithm,
     issuers::Issuers,
     jwks::{self, LIFETIMES, RemoteKeys, Settings},
-    keys::{KeySet, MAX_TRIED, VerifyingKey},
+    key_set::{KeySet, MAX_TRIED},
+    keys::VerifyingKey,
+    remembered::Remembered,
     rules::Rules,
     tenants::{TenantIssuers, Tenants},
 };
@@ -179,6 +181,7 @@ impl JwtValidator {
         Ok(Self {
             rules: Rules::new(issuers, audience)?,
             keys: Keys::Remote(RemoteKeys::new(Settings::new(source, Network::default_client()))),
+            remembered: Remembered::default(),
         })
     }
 
@@ -254,6 +257,7 @@ impl JwtValidator {
         Ok(Self {
             rules: Rules::new(Issuers::one(issuer)?, audience)?,
             keys: Keys::Fixed(set),
+            remembered: Remembered::default(),
         })
     }
 
@@ -286,6 +290,7 @@ impl JwtValidator {
         Ok(Self {
             rules,
             keys: Keys::Secret(algorithm, Box::new(hmac::Key::new(hash, secret))),
+            remembered: Remembered::default(),
         })
     }
 }

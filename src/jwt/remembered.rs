@@ -1,0 +1,112 @@
+//! The tokens that were verified.
+
+use quick_cache::{Weighter, sync::Cache};
+
+use crate::{
+    clock::Moment,
+    rejection::Rejection,
+    token::{CurrentToken, Grounds},
+    validate::TokenDigest,
+};
+
+/// How many tokens are remembered unless set.
+const DEFAULT_CAPACITY: usize = 10_000;
+
+/// What verification has found out, by token: that a key of the issuer signed it, and what it says. Whether it is over, or
+/// enough, is judged anew on every request.
+///
+/// Refusals, and tokens that were over or not yet valid when they were first seen, have room of their own: no number of
+/// them drives out a good token. Nobody can fill either without signatures of the issuer: what no key vouches for is not
+/// remembered. When a key is withdrawn, whatever rests on it is forgotten with its next use.
+pub(super) struct Remembered(Option<Caches>);
+
+struct Caches {
+    good: Cache<TokenDigest, CurrentToken, Weight>,
+    useless: Cache<TokenDigest, Useless, Weight>,
+}
+
+/// What was signed by the issuer and did not help.
+#[derive(Clone)]
+enum Useless {
+    OutOfTime(CurrentToken),
+    Refused(Rejection, Option<Grounds>),
+}
+
+/// What an entry takes of the capacity: one, and one more for every 4 KiB, as clients may be able to choose long claims.
+#[derive(Clone)]
+struct Weight;
+
+impl Weighter<TokenDigest, CurrentToken> for Weight {
+    fn weight(&self, _: &TokenDigest, token: &CurrentToken) -> u64 {
+        1 + token.claims_length() as u64 / 4096
+    }
+}
+
+impl Weighter<TokenDigest, Useless> for Weight {
+    fn weight(&self, digest: &TokenDigest, useless: &Useless) -> u64 {
+        match useless {
+            Useless::OutOfTime(token) => self.weight(digest, token),
+            Useless::Refused(..) => 1,
+        }
+    }
+}
+
+impl Default for Remembered {
+    fn default() -> Self {
+        Self::with_capacity(DEFAULT_CAPACITY)
+    }
+}
+
+impl Remembered {
+    /// For this many good tokens, and a tenth of it for others; zero for none.
+    pub(super) fn with_capacity(tokens: usize) -> Self {
+        Self((tokens > 0).then(|| {
+            let others = tokens.div_ceil(10);
+            Caches {
+                good: Cache::with_weighter(tokens, tokens as u64, Weight),
+                useless: Cache::with_weighter(others, others as u64, Weight),
+            }
+        }))
+    }
+
+    /// What was found out about a token, unless the key that vouched for it was withdrawn.
+    pub(super) fn recall(&self, digest: &TokenDigest) -> Option<Result<CurrentToken, Rejection>> {
+        let caches = self.0.as_ref()?;
+        if let Some(token) = caches.good.get(digest) {
+            if token.is_withdrawn() {
+                caches.good.remove(digest);
+                return None;
+            }
+            return Some(Ok(token));
+        }
+        let (answer, is_withdrawn) = match caches.useless.get(digest)? {
+            Useless::OutOfTime(token) => (Ok(token.clone()), token.is_withdrawn()),
+            Useless::Refused(rejection, grounds) => {
+                (Err(rejection), grounds.is_some_and(|grounds| grounds.are_withdrawn()))
+            }
+        };
+        if is_withdrawn {
+            caches.useless.remove(digest);
+            return None;
+        }
+        Some(answer)
+    }
+
+    /// Remembers what verification has found out, and on which grounds.
+    pub(super) fn remember(
+        &self,
+        digest: TokenDigest,
+        answer: &Result<CurrentToken, Rejection>,
+        grounds: Option<Grounds>,
+        now: Moment,
+    ) {
+        let Some(caches) = &self.0 else { return };
+        match answer {
+            Ok(token) if token.judge_time(now).is_ok() => caches.good.insert(digest, token.clone()),
+            Ok(token) => caches.useless.insert(digest, Useless::OutOfTime(token.clone())),
+            Err(rejection) => caches
+                .useless
+                .insert(digest, Useless::Refused(rejection.clone(), grounds)),
+        }
+    }
+}
