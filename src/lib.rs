@@ -179,7 +179,10 @@ pub use crate::{
     credentials::{FormBody, FormTokenLayer, FormTokenService},
     error::SetupError,
     fetch::{Fetch, FetchError},
-    protector::{Anonymous, RefusalBody, RequireFreshLayer, ResourceProtector, ResourceProtectorLayer},
+    protector::{
+        Anonymous, Diagnosis, Finding, NotReady, RefusalBody, RequireFreshLayer, ResourceProtector,
+        ResourceProtectorLayer,
+    },
     rejection::{Reason, Rejection, RejectionKind},
     require::{
         RequireLayer, RequireService, Requirement, require, require_any_scope, require_by_path, require_scope,

@@ -94,8 +94,9 @@ struct Known {
     pending: bool,
     /// When one was last begun for the sake of a key that is not in the set.
     searched: Option<Instant>,
-    /// Whether the last fetch that came to its end failed.
+    /// Whether the last fetch that came to its end failed, and why.
     failed: bool,
+    problem: Option<String>,
     /// The keys whose uselessness was logged.
     logged: HashSet<SkippedKey>,
 }
@@ -212,6 +213,23 @@ impl RemoteKeys {
         self.0.lock().may_search(now, self.0.settings.cooldown)
     }
 
+    /// Whether there are keys to judge by. Where there are none it waits for a fetch, as a request would.
+    pub(crate) async fn ready(&self, now: Moment) -> Result<(), Rejection> {
+        let settings = &self.0.settings;
+        let is_due = matches!(self.0.lock().stance(now, settings), Stance::Wait);
+        if is_due {
+            let cause = Cause::Renewal(FIRST_RETRY);
+            let refresh = || self.0.clone().refresh(now, cause);
+            self.0.flights.join((), settings.deadline * 2, refresh).await;
+        }
+        let known = self.0.lock();
+        match (known.usable_set(now, settings.stale_bound), &known.problem) {
+            (Some(_), _) => Ok(()),
+            (None, None) => Err(no_keys()),
+            (None, Some(problem)) => Err(Rejection::unavailable(format!("{}: {problem}", no_keys().detail()))),
+        }
+    }
+
     /// Waits for a fetch, then looks again.
     pub(crate) async fn fetch(
         &self,
@@ -272,6 +290,7 @@ impl Remote {
         drop(attempt);
         let mut known = self.lock();
         known.failed = outcome.is_err();
+        known.problem = outcome.as_ref().err().map(FetchError::to_string);
         self.quiet.end();
         if let Err(problem) = outcome {
             // The set may have moved.

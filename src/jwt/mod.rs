@@ -39,6 +39,7 @@ use self::{
     rules::Rules,
 };
 use crate::{
+    clock::Moment,
     peek,
     rejection::{Reason, Rejection, RejectionKind},
     token::CurrentToken,
@@ -253,6 +254,14 @@ impl TokenValidator for JwtValidator {
                     .await?;
                 self.verify(&jws, presented, algorithm, &keys)
             }
+        }
+    }
+
+    /// Keys that are at hand stay so.
+    async fn ready(&self, now: Moment) -> Result<(), Rejection> {
+        match &self.keys {
+            Keys::Remote(remote) => remote.ready(now).await,
+            Keys::Fixed(_) | Keys::Secret(..) => Ok(()),
         }
     }
 

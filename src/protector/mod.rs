@@ -16,13 +16,21 @@
 mod admit;
 mod body;
 mod cache_control;
+mod doctor;
 mod fresh;
 mod future;
 mod layer;
+mod ready;
 mod respond;
 mod service;
 
 pub use self::{
-    admit::Anonymous, body::RefusalBody, fresh::RequireFreshLayer, future::ResponseFuture,
-    layer::ResourceProtectorLayer, service::ResourceProtector,
+    admit::Anonymous,
+    body::RefusalBody,
+    doctor::{Diagnosis, Finding},
+    fresh::RequireFreshLayer,
+    future::ResponseFuture,
+    layer::ResourceProtectorLayer,
+    ready::NotReady,
+    service::ResourceProtector,
 };

@@ -43,6 +43,8 @@ pub struct ByIssuer {
     templates: Vec<(Template, Arc<dyn AnyValidator>)>,
     tenants: Option<OnDemand>,
     opaque: Vec<(String, Arc<dyn AnyValidator>)>,
+    /// The prefixes among them, as they were given.
+    prefixes: Vec<String>,
 }
 
 /// Validators that are made when their issuer is first seen.
@@ -218,6 +220,7 @@ impl ByIssuer {
                 format_args!("{prefix:?} has a validator already; each opaque validator needs a prefix of its own"),
             ));
         }
+        self.prefixes.push(prefix.clone());
         self.opaque.push((prefix, Arc::new(validator)));
         self.opaque.sort_by_key(|(prefix, _)| std::cmp::Reverse(prefix.len()));
         Ok(self)
@@ -362,7 +365,9 @@ impl TokenValidator for ByIssuer {
     }
 
     fn about(&self) -> About<'_> {
-        let about = About::default().with_issuers(&self.names);
+        let about = About::default()
+            .with_issuers(&self.names)
+            .with_opaque_prefixes(&self.prefixes);
         // Nothing is known of those that are made on demand.
         if self.tenants.is_none() && self.validators().all(|validator| validator.about().asks_anew()) {
             return about.that_asks_anew();

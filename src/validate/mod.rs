@@ -77,6 +77,7 @@ pub trait TokenValidator: Send + Sync + 'static {
 #[must_use]
 pub struct About<'a> {
     issuers: &'a [String],
+    opaque_prefixes: &'a [String],
     asks_anew: bool,
 }
 
@@ -85,6 +86,13 @@ impl<'a> About<'a> {
     /// and to send it tokens under all of them.
     pub fn with_issuers(mut self, issuers: &'a [String]) -> Self {
         self.issuers = issuers;
+        self
+    }
+
+    /// With what the opaque tokens begin that it accepts, where it tells them apart by that.
+    /// [`ResourceProtectorLayer::doctor`](crate::ResourceProtectorLayer::doctor) makes up a token for each.
+    pub fn with_opaque_prefixes(mut self, prefixes: &'a [String]) -> Self {
+        self.opaque_prefixes = prefixes;
         self
     }
 
@@ -99,6 +107,11 @@ impl<'a> About<'a> {
     /// The names of the issuers whose tokens it accepts; none where they are not known.
     pub fn issuers(&self) -> &'a [String] {
         self.issuers
+    }
+
+    /// With what the opaque tokens begin that it accepts; none where it does not go by that.
+    pub fn opaque_prefixes(&self) -> &'a [String] {
+        self.opaque_prefixes
     }
 
     /// Whether it heeds [`Presented::max_age`].
