@@ -109,6 +109,22 @@
 //!
 //! Neither tokens nor secrets nor subjects are in them. Trouble with keys has the target `resource_protector::keys`,
 //! trouble with introspection `resource_protector::introspection`, with secrets in files `resource_protector::secrets`.
+//!
+//! ## Metrics
+//!
+//! With the feature `metrics` everything below is counted by whichever recorder of the `metrics` crate the program has
+//! installed. A label is one of the words here, or a name from the configuration; never anything that a client sent.
+//!
+//! | name | is a | labels | what it says |
+//! |---|---|---|---|
+//! | `resource_protector_decisions_total` | counter | `decision`: as above; `kind`: `no_credentials`, `malformed`, `invalid_token`, `insufficient_scope`, `cross_site`, `too_large`, `unavailable`, `misconfigured`, of routes `bad_path` and `method_not_allowed`, and `none` where it is no refusal | one for every event above |
+//! | `resource_protector_tokens_total` | counter | `how`: `remembered`, `verified` (a good signature) | how it was found out what a token is worth |
+//! | `resource_protector_upstream_calls_total` | counter | `endpoint`: `jwks`, `metadata`; `outcome`: `ok`, `timeout`, `busy` (429, 503), `failed`, `nonsense` (any other status) | calls to authorization servers; a search for metadata in several places is one |
+//! | `resource_protector_upstream_seconds` | histogram | `endpoint` | how long they took |
+//! | `resource_protector_key_set_age_seconds` | gauge | `issuer`: who is asked for keys, by identifier or by URL | how long ago the keys were fetched |
+//!
+//! Gauges are taken when [`ready`](ResourceProtectorLayer::ready) is asked: by a readiness probe, or just before metrics are
+//! read.
 
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
@@ -140,6 +156,7 @@ mod introspection;
 mod json;
 #[cfg(feature = "jwt")]
 mod jwt;
+mod meter;
 mod peek;
 mod protector;
 mod rejection;

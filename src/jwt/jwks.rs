@@ -18,7 +18,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, Request, StatusCode, header};
+use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, header};
 
 use super::{
     algorithm::Algorithm,
@@ -30,6 +30,7 @@ use crate::{
     discovery::Place,
     endpoint::Endpoint,
     fetch::{FetchError, Network, expect_ok},
+    meter::{self, Asked},
     rejection::{Reason, Rejection},
     validate::Flights,
 };
@@ -224,7 +225,10 @@ impl RemoteKeys {
         }
         let known = self.0.lock();
         match (known.usable_set(now, settings.stale_bound), &known.problem) {
-            (Some(_), _) => Ok(()),
+            (Some(set), _) => {
+                meter::key_set_age(settings.source.name(), now.since(set.at));
+                Ok(())
+            }
             (None, None) => Err(no_keys()),
             (None, Some(problem)) => Err(Rejection::unavailable(format!("{}: {problem}", no_keys().detail()))),
         }
@@ -312,7 +316,10 @@ impl Remote {
             request = request.header(header::IF_NONE_MATCH, etag);
         }
         let request = request.body(Bytes::new()).map_err(FetchError::new)?;
-        let response = network.exchange(request, MAX_SET, self.settings.deadline).await?;
+        let began = tokio::time::Instant::now();
+        let response = network.exchange(request, MAX_SET, self.settings.deadline).await;
+        meter::call_ended(Asked::Jwks, outcome(&response), began.elapsed());
+        let response = response?;
         let lifetime = lifetime(response.headers()).unwrap_or(self.settings.lifetime);
         let lifetime = lifetime.clamp(*LIFETIMES.start(), *LIFETIMES.end());
         if let Some(last) = last.filter(|_| response.status() == StatusCode::NOT_MODIFIED) {
@@ -430,6 +437,16 @@ fn renewal_age(lifetime: Duration) -> Duration {
 
 pub(crate) fn log_skipped(key: &SkippedKey) {
     tracing::warn!(target: KEYS, kid = %key.kid, why = key.why, "a key of the JWK set is skipped");
+}
+
+/// How an exchange came out, in the words of the metrics.
+fn outcome(answer: &Result<Response<Bytes>, FetchError>) -> &'static str {
+    match answer.as_ref().map(Response::status) {
+        Ok(StatusCode::OK | StatusCode::NOT_MODIFIED) => "ok",
+        Ok(StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE) => "busy",
+        Ok(status) if !status.is_server_error() => "nonsense",
+        Ok(_) | Err(_) => "failed",
+    }
 }
 
 fn no_keys() -> Rejection {

@@ -40,6 +40,7 @@ use self::{
 };
 use crate::{
     clock::Moment,
+    meter::{self, How},
     peek,
     rejection::{Reason, Rejection, RejectionKind},
     token::CurrentToken,
@@ -125,6 +126,7 @@ impl JwtValidator {
         presented: &Presented<'_>,
         key: Option<&VerifyingKey>,
     ) -> Result<CurrentToken, Rejection> {
+        meter::token(How::Verified);
         let issuer_of_key = key.and_then(VerifyingKey::issuer);
         let grounds = key.map(|key| key.grounds().clone());
         let answer = self.rules.judge_claims(&jws.header, jws.payload()?, issuer_of_key);
@@ -184,6 +186,7 @@ impl JwtValidator {
     /// Judges the token, unless its key has to be fetched.
     fn judge<'a>(&'a self, presented: &Presented<'a>) -> Result<Judged<'a>, Rejection> {
         if let Some(known) = self.recall(presented) {
+            meter::token(How::Remembered);
             return known;
         }
         let jws = Jws::parse(presented.token())?;

@@ -9,6 +9,7 @@ use crate::{
     challenge::ChallengeParams,
     clock::{Clock, Moment},
     credentials::{Credentials, Place, Places},
+    meter::Decision,
     rejection::{Forms, Reason, Rejection, ReplaceRefusal},
     require::Requirement,
     scope::Scope,
@@ -176,8 +177,8 @@ fn report(entered: &Entered, request: &Parts) {
     let asked = (&request.method, &request.uri);
     match entered {
         Entered::With(token, place) => audit::admitted(asked, token, place.as_str()),
-        Entered::Without(Anonymous::NoCredentials) => audit::anonymous(asked, "anonymous"),
-        Entered::Without(Anonymous::Preflight) => audit::anonymous(asked, "preflight"),
+        Entered::Without(Anonymous::NoCredentials) => audit::anonymous(asked, Decision::Anonymous),
+        Entered::Without(Anonymous::Preflight) => audit::anonymous(asked, Decision::Preflight),
     }
 }
 

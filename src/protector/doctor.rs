@@ -1,10 +1,6 @@
 //! Looks at the whole set-up the way an attacker and a misconfiguration would.
 
-use std::{
-    fmt,
-    future::poll_fn,
-    task::{Context, Poll},
-};
+use std::fmt;
 
 use aws_lc_rs::rand::fill;
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
@@ -15,7 +11,7 @@ use super::ResourceProtectorLayer;
 use crate::{
     clock::Moment,
     rejection::RejectionKind,
-    validate::{AnyValidator, BoxFuture, Presented},
+    validate::{AnyValidator, BoxFuture, Presented, all},
 };
 
 /// The issuer of forged tokens where the validator names none.
@@ -247,24 +243,4 @@ fn random<const N: usize>() -> [u8; N] {
     let mut bytes = [0; N];
     let _ = fill(&mut bytes);
     bytes
-}
-
-/// Waits for all of them at the same time.
-async fn all<T>(mut futures: Vec<BoxFuture<'_, T>>) -> Vec<T> {
-    let mut done: Vec<Option<T>> = futures.iter().map(|_| None).collect();
-    poll_fn(|cx: &mut Context<'_>| {
-        for (future, done) in futures.iter_mut().zip(&mut done) {
-            if done.is_none()
-                && let Poll::Ready(value) = future.as_mut().poll(cx)
-            {
-                *done = Some(value);
-            }
-        }
-        match done.iter().all(Option::is_some) {
-            true => Poll::Ready(()),
-            false => Poll::Pending,
-        }
-    })
-    .await;
-    done.into_iter().flatten().collect()
 }

@@ -6,7 +6,7 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use super::{About, AnyValidator, Presented, TokenValidator};
+use super::{About, AnyValidator, Presented, TokenValidator, all};
 use crate::{
     clock::Moment,
     error::{SetupError, at_start, shown},
@@ -375,12 +375,10 @@ impl TokenValidator for ByIssuer {
         about
     }
 
-    /// All of them have to be.
+    /// All of them have to be; they are asked at the same time.
     async fn ready(&self, now: Moment) -> Result<(), Rejection> {
-        for validator in self.validators() {
-            validator.ready(now).await?;
-        }
-        Ok(())
+        let asking = self.validators().map(|validator| validator.ready(now)).collect();
+        all(asking).await.into_iter().collect()
     }
 }
 

@@ -27,6 +27,7 @@ mod header;
 mod issuer_names;
 mod jwks;
 mod jwt;
+mod metrics;
 mod optional;
 mod places;
 mod ready;

@@ -1,0 +1,44 @@
+//! What is counted, by the `metrics` crate where the feature of that name is switched on.
+//!
+//! The names and labels are stable and listed in the [crate's documentation](crate#metrics). A label is one of a few fixed
+//! words, or the name of somebody who is asked as it was configured; never anything that a client sent, so that nobody can
+//! make up series.
+
+#[cfg(feature = "metrics")]
+mod facade;
+#[cfg(not(feature = "metrics"))]
+mod silent;
+
+#[cfg(feature = "metrics")]
+pub(crate) use self::facade::{call_ended, decided, key_set_age, token};
+#[cfg(not(feature = "metrics"))]
+pub(crate) use self::silent::{call_ended, decided, key_set_age, token};
+use crate::rejection::RejectionKind;
+
+/// What was decided about a request.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Decision {
+    Admitted,
+    Anonymous,
+    Preflight,
+    Public,
+    Refused(RejectionKind),
+    /// By a route, whoever asked.
+    BadPath,
+    NotAllowed,
+}
+
+/// How it was found out what a token is worth.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum How {
+    Remembered,
+    /// By a signature that was checked.
+    Verified,
+}
+
+/// What is asked of an authorization server.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Asked {
+    Jwks,
+    Metadata,
+}
