@@ -13,17 +13,37 @@ use http::HeaderValue;
 
 use crate::{
     error::{SetupError, shown},
+    rejection::ErrorSaid,
     scope::Scope,
 };
 
 /// What every challenge of one protector says.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct ChallengeParams(Vec<(String, String)>);
+#[derive(Clone, Debug)]
+pub(crate) struct ChallengeParams {
+    params: Vec<(String, String)>,
+    /// The challenges that name no scopes, made once: by their sentence.
+    made: Vec<(Option<&'static str>, HeaderValue)>,
+}
+
+impl Default for ChallengeParams {
+    fn default() -> Self {
+        Self::of(Vec::new())
+    }
+}
 
 /// Names that a challenge gives a meaning of its own; each may stand in it at most once.
 const RESERVED: [&str; 5] = ["realm", "scope", "error", "error_description", "error_uri"];
 
 impl ChallengeParams {
+    fn of(params: Vec<(String, String)>) -> Self {
+        let errors = [None].into_iter().chain(ErrorSaid::CHALLENGED.into_iter().map(Some));
+        let made = errors.map(|error| (error.map(|error| error.sentence), write(&params, error, &[])));
+        Self {
+            made: made.collect(),
+            params,
+        }
+    }
+
     /// Adds a parameter, or says why it cannot be one.
     pub(crate) fn set(&mut self, option: &'static str, name: &str, value: &str) -> Result<(), SetupError> {
         let is_token = |b: u8| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b);
@@ -41,37 +61,48 @@ impl ChallengeParams {
         }
         let is_known = |(known, _): &(String, String)| known.eq_ignore_ascii_case(name);
         let is_reserved = option != name && RESERVED.iter().any(|reserved| reserved.eq_ignore_ascii_case(name));
-        if is_reserved || self.0.iter().any(is_known) {
+        if is_reserved || self.params.iter().any(is_known) {
             return Err(SetupError::new(
                 option,
                 format_args!("the parameter {} may stand in a challenge only once", shown(name)),
             ));
         }
-        self.0.push((name.to_owned(), value.to_owned()));
+        let mut params = std::mem::take(&mut self.params);
+        params.push((name.to_owned(), value.to_owned()));
+        *self = Self::of(params);
         Ok(())
     }
 
     /// The challenge: these parameters, the error if there was one, and the scopes that are needed.
-    pub(crate) fn challenge(&self, error: Option<(&str, &str)>, scopes: &[Scope]) -> HeaderValue {
-        let mut text = String::with_capacity(160);
-        for (name, value) in &self.0 {
-            add_param(&mut text, name, value);
+    pub(crate) fn challenge(&self, error: Option<ErrorSaid>, scopes: &[Scope]) -> HeaderValue {
+        let sentence = error.map(|error| error.sentence);
+        let mut made = self.made.iter().filter(|_| scopes.is_empty());
+        match made.find(|(said, _)| *said == sentence) {
+            Some((_, challenge)) => challenge.clone(),
+            None => write(&self.params, error, scopes),
         }
-        if let Some((code, sentence)) = error {
-            add_param(&mut text, "error", code);
-            add_param(&mut text, "error_description", sentence);
-        }
-        if !scopes.is_empty() {
-            let list: Vec<_> = scopes.iter().map(Scope::as_str).collect();
-            add_param(&mut text, "scope", &list.join(" "));
-        }
-        if text.is_empty() {
-            // RFC 6750 §3: the scheme "MUST be followed by one or more auth-param values". With nothing else to say,
-            // the challenge says where a token is best put, in the words of RFC 9728 §2: that place is always looked at.
-            add_param(&mut text, "bearer_methods_supported", "header");
-        }
-        HeaderValue::try_from(text).unwrap_or_else(|_| HeaderValue::from_static("Bearer error=\"invalid_token\""))
     }
+}
+
+fn write(params: &[(String, String)], error: Option<ErrorSaid>, scopes: &[Scope]) -> HeaderValue {
+    let mut text = String::with_capacity(160);
+    for (name, value) in params {
+        add_param(&mut text, name, value);
+    }
+    if let Some(error) = error {
+        add_param(&mut text, "error", error.code);
+        add_param(&mut text, "error_description", error.sentence);
+    }
+    if !scopes.is_empty() {
+        let list: Vec<_> = scopes.iter().map(Scope::as_str).collect();
+        add_param(&mut text, "scope", &list.join(" "));
+    }
+    if text.is_empty() {
+        // RFC 6750 §3: the scheme "MUST be followed by one or more auth-param values". With nothing else to say, the
+        // challenge says where a token is best put, in the words of RFC 9728 §2: that place is always looked at.
+        add_param(&mut text, "bearer_methods_supported", "header");
+    }
+    HeaderValue::try_from(text).unwrap_or_else(|_| HeaderValue::from_static("Bearer error=\"invalid_token\""))
 }
 
 fn add_param(challenge: &mut String, name: &str, value: &str) {
@@ -102,12 +133,12 @@ mod tests {
     #[test]
     fn parameters_are_separated_by_commas_and_quoted() {
         let challenge = params(&[("realm", r#"a "b" \c"#), ("note", "x")]).challenge(
-            Some(("insufficient_scope", "No")),
+            Some(ErrorSaid::INSUFFICIENT_SCOPE),
             &[Scope::new("a").unwrap(), Scope::new("b").unwrap()],
         );
         assert_eq!(
             challenge,
-            r#"Bearer realm="a \"b\" \\c", note="x", error="insufficient_scope", error_description="No", scope="a b""#
+            r#"Bearer realm="a \"b\" \\c", note="x", error="insufficient_scope", error_description="The access token does not grant what this request needs", scope="a b""#
         );
     }
 
@@ -115,6 +146,18 @@ mod tests {
     fn a_challenge_has_at_least_one_parameter_and_no_realm_unless_set() {
         let challenge = ChallengeParams::default().challenge(None, &[]);
         assert_eq!(challenge, r#"Bearer bearer_methods_supported="header""#);
+    }
+
+    #[test]
+    fn what_is_made_once_says_what_is_written_anew() {
+        let params = params(&[("realm", "a"), ("note", "x")]);
+        for error in [None].into_iter().chain(ErrorSaid::CHALLENGED.into_iter().map(Some)) {
+            assert_eq!(params.challenge(error, &[]), write(&params.params, error, &[]));
+        }
+        assert_eq!(
+            params.challenge(Some(ErrorSaid::EXPIRED), &[]),
+            r#"Bearer realm="a", note="x", error="invalid_token", error_description="The access token expired""#
+        );
     }
 
     #[test]

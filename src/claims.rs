@@ -14,7 +14,7 @@ use serde_json::value::RawValue;
 
 use crate::{
     error::{SetupError, shown},
-    json::{JsonError, Object},
+    json::{self, JsonError, Object},
     rejection::{Reason, Rejection},
     scope::Scopes,
 };
@@ -73,96 +73,108 @@ pub(crate) enum BadClaims {
 
 impl Claims {
     pub(crate) fn read(object: &Object<'_>, names: &ClaimNames) -> Result<Self, BadClaims> {
-        let claim = |name| Claim { object, name };
         // A token that does name its audience is judged by that, whatever else could stand for it.
         let audience = match &names.audience_instead {
             Some(instead) if !object.has("aud") => instead,
             _ => "aud",
         };
-        Ok(Self {
-            issuer: claim("iss").text()?,
-            subject: claim("sub").text()?,
-            audience: claim(audience).one_or_many()?,
-            client_id: claim(&names.client_id).text()?,
-            scopes: claim(&names.scope).scopes()?,
-            expires_at: claim("exp").date()?,
-            not_before: claim("nbf").date()?,
-            issued_at: claim("iat").date()?,
-            auth_time: claim("auth_time").date()?,
-            jwt_id: claim("jti").text()?,
-            session_id: claim("sid").text()?,
-            username: claim("username").text()?,
-            acr: claim("acr").text()?,
-            amr: claim("amr").methods()?,
-            roles: claim("roles").values()?,
-            groups: claim("groups").values()?,
-            entitlements: claim("entitlements").values()?,
-            confirmation: claim("cnf").parse("an object")?,
-        })
+        let mut claims = Self::default();
+        for (name, value) in object.members() {
+            let claim = Claim { name, value };
+            match name {
+                "iss" => claims.issuer = claim.text()?,
+                "sub" => claims.subject = claim.text()?,
+                "exp" => claims.expires_at = Some(claim.date()?),
+                "nbf" => claims.not_before = Some(claim.date()?),
+                "iat" => claims.issued_at = Some(claim.date()?),
+                "auth_time" => claims.auth_time = Some(claim.date()?),
+                "jti" => claims.jwt_id = claim.text()?,
+                "sid" => claims.session_id = claim.text()?,
+                "username" => claims.username = claim.text()?,
+                "acr" => claims.acr = claim.text()?,
+                "amr" => claims.amr = claim.methods()?,
+                "roles" => claims.roles = claim.values()?,
+                "groups" => claims.groups = claim.values()?,
+                "entitlements" => claims.entitlements = claim.values()?,
+                "cnf" => claims.confirmation = Some(claim.parse("an object")?),
+                _ => {}
+            }
+            // These may be any claim, one of the above, too.
+            if name == audience {
+                claims.audience = claim.one_or_many()?;
+            }
+            if name == names.client_id {
+                claims.client_id = claim.text()?;
+            }
+            if name == names.scope {
+                claims.scopes = claim.scopes()?;
+            }
+        }
+        Ok(claims)
     }
 }
 
 /// One claim, about to be read.
 struct Claim<'a> {
-    object: &'a Object<'a>,
     name: &'a str,
+    value: &'a RawValue,
 }
 
 impl Claim<'_> {
-    fn parse<T: DeserializeOwned>(&self, expected: &'static str) -> Result<Option<T>, BadClaims> {
-        let Some(value) = self.object.get(self.name) else {
-            return Ok(None);
-        };
-        match serde_json::from_str(value.get()) {
-            Ok(value) => Ok(Some(value)),
-            Err(_) => Err(BadClaims::Type {
-                claim: self.name.to_owned(),
-                expected,
-            }),
+    fn parse<T: DeserializeOwned>(&self, expected: &'static str) -> Result<T, BadClaims> {
+        serde_json::from_str(self.value.get()).map_err(|_| self.is_not(expected))
+    }
+
+    fn is_not(&self, expected: &'static str) -> BadClaims {
+        BadClaims::Type {
+            claim: self.name.to_owned(),
+            expected,
         }
     }
 
     fn text(&self) -> Result<Option<String>, BadClaims> {
-        let text = self.parse::<String>("a string")?;
-        Ok(text.filter(|text| !text.is_empty()))
+        let text = json::text(self.value).ok_or_else(|| self.is_not("a string"))?;
+        Ok((!text.is_empty()).then(|| text.into_owned()))
     }
 
     /// Strings (RFC 8176 §1), or objects that say when each method was used, as Supabase has them.
     fn methods(&self) -> Result<Vec<String>, BadClaims> {
-        let methods: Option<Vec<Method>> = self.parse("an array of strings")?;
+        let methods: Vec<Method> = self.parse("an array of strings")?;
         let name = |method| match method {
             Method::Plain(method) | Method::Used { method } => method,
         };
-        Ok(methods.unwrap_or_default().into_iter().map(name).collect())
+        Ok(methods.into_iter().map(name).collect())
     }
 
     fn one_or_many(&self) -> Result<Vec<String>, BadClaims> {
-        let many: Option<OneOrMany> = self.parse("a string or an array of strings")?;
-        Ok(many.map(OneOrMany::into_vec).unwrap_or_default())
+        match json::text(self.value) {
+            Some(one) => Ok(vec![one.into_owned()]),
+            None => self.parse("a string or an array of strings"),
+        }
     }
 
     /// A space-delimited string (RFC 9068 §2.2.3), or an array of strings, which many issuers send instead. An
     /// element of an array is one scope, whatever is in it.
     fn scopes(&self) -> Result<Scopes, BadClaims> {
-        Ok(match self.parse("a string or an array of strings")? {
-            None => Scopes::default(),
-            Some(OneOrMany::One(list)) => Scopes::parse(&list),
-            Some(OneOrMany::Many(scopes)) => scopes.iter().map(String::as_str).collect(),
-        })
+        if let Some(list) = json::text(self.value) {
+            return Ok(Scopes::parse(&list));
+        }
+        let scopes: Vec<String> = self.parse("a string or an array of strings")?;
+        Ok(scopes.iter().map(String::as_str).collect())
     }
 
     /// Strings, or the complex values of RFC 7643 §4.1.2, of which `value` counts.
     fn values(&self) -> Result<Vec<String>, BadClaims> {
-        let values: Option<Vec<PlainOrComplex>> = self.parse("an array of strings")?;
+        let values: Vec<PlainOrComplex> = self.parse("an array of strings")?;
         let plain = |value| match value {
             PlainOrComplex::Plain(value) | PlainOrComplex::Complex { value } => value,
         };
-        Ok(values.unwrap_or_default().into_iter().map(plain).collect())
+        Ok(values.into_iter().map(plain).collect())
     }
 
-    fn date(&self) -> Result<Option<SystemTime>, BadClaims> {
-        let date = self.parse("a number of seconds")?;
-        Ok(date.map(|NumericDate(date)| date))
+    fn date(&self) -> Result<SystemTime, BadClaims> {
+        let NumericDate(date) = self.parse("a number of seconds")?;
+        Ok(date)
     }
 }
 
@@ -321,11 +333,11 @@ impl ExpectedClaim {
 
 /// Whether a claim has, or as an array contains, one of these strings.
 pub(crate) fn matches_any(value: &RawValue, accepted: &[String]) -> bool {
-    match serde_json::from_str(value.get()) {
-        Ok(OneOrMany::One(value)) => accepted.contains(&value),
-        Ok(OneOrMany::Many(values)) => values.iter().any(|value| accepted.contains(value)),
-        Err(_) => false,
+    if let Some(value) = json::text(value) {
+        return accepted.iter().any(|one| *one == value);
     }
+    let values: Vec<String> = serde_json::from_str(value.get()).unwrap_or_default();
+    values.iter().any(|value| accepted.contains(value))
 }
 
 #[cfg(test)]

@@ -70,15 +70,28 @@ impl<'a> Object<'a> {
         self.0.len()
     }
 
+    /// The members, in the order in which they were written.
+    pub(crate) fn members(&self) -> impl Iterator<Item = (&str, &'a RawValue)> {
+        self.0.iter().map(|(name, value)| (&**name, *value))
+    }
+
     /// The value of a member that has to be a string, if it is there.
-    pub(crate) fn text(&self, name: &str) -> Result<Option<String>, NotAString> {
-        let parse = |value: &RawValue| serde_json::from_str(value.get()).map_err(|_| NotAString);
-        self.get(name).map(parse).transpose()
+    pub(crate) fn text(&self, name: &str) -> Result<Option<Cow<'a, str>>, NotAString> {
+        self.get(name).map(|value| text(value).ok_or(NotAString)).transpose()
     }
 
     /// Whether the member is there, whatever its value.
     pub(crate) fn has(&self, name: &str) -> bool {
         self.get(name).is_some()
+    }
+}
+
+/// The text of a value that is a string. One without escapes stands in the JSON as it is.
+pub(crate) fn text(value: &RawValue) -> Option<Cow<'_, str>> {
+    let quoted = value.get().strip_prefix('"')?;
+    match quoted.strip_suffix('"') {
+        Some(plain) if !plain.contains('\\') => Some(Cow::Borrowed(plain)),
+        _ => serde_json::from_str(value.get()).ok().map(Cow::Owned),
     }
 }
 

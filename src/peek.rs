@@ -1,5 +1,7 @@
 //! What a token seems to be, before anything about it is verified. Good for routing, for nothing else.
 
+use std::borrow::Cow;
+
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 
 use crate::json::Object;
@@ -19,7 +21,9 @@ pub(crate) fn looks_like_jwt(token: &str) -> bool {
 /// The issuer that a JWT names, if its payload is readable at all.
 pub(crate) fn unverified_issuer(token: &str) -> Option<String> {
     let payload = token.split('.').nth(1)?;
-    with_object(payload, |payload| payload.text("iss").ok().flatten())?
+    with_object(payload, |payload| {
+        payload.text("iss").ok().flatten().map(Cow::into_owned)
+    })?
 }
 
 fn with_object<T>(segment: &str, look: impl FnOnce(&Object<'_>) -> T) -> Option<T> {

@@ -98,11 +98,20 @@ impl Scopes {
 
 impl<'a> FromIterator<&'a str> for Scopes {
     fn from_iter<I: IntoIterator<Item = &'a str>>(scopes: I) -> Self {
-        let mut seen = HashSet::new();
-        let new = scopes
-            .into_iter()
-            .filter(|scope| !scope.is_empty() && seen.insert(*scope));
-        Self(new.map(Into::into).collect())
+        const FEW: usize = 16;
+        let (mut granted, mut seen) = (Vec::<Box<str>>::new(), HashSet::new());
+        for scope in scopes.into_iter().filter(|scope| !scope.is_empty()) {
+            // Beyond a few, a comparison with all that came before would take time that grows with their square.
+            let is_new = if granted.len() < FEW {
+                !granted.iter().any(|known| **known == *scope)
+            } else {
+                !granted.iter().take(FEW).any(|known| **known == *scope) && seen.insert(scope)
+            };
+            if is_new {
+                granted.push(scope.into());
+            }
+        }
+        Self(granted)
     }
 }
 
@@ -120,6 +129,15 @@ mod tests {
     fn surplus_spaces_and_repetitions_do_not_count() {
         let scopes = Scopes::parse("  profile   email profile ");
         assert_eq!(scopes.iter().collect::<Vec<_>>(), ["profile", "email"]);
+    }
+
+    #[test]
+    fn a_repetition_is_found_among_few_and_among_many() {
+        for n in [3, 16, 17, 100] {
+            let names: Vec<String> = (0..n).map(|i| format!("s{i}")).collect();
+            let twice = [&names[..], &names[..]].concat().join(" ");
+            assert_eq!(Scopes::parse(&twice).iter().collect::<Vec<_>>(), names, "{n}");
+        }
     }
 
     #[test]

@@ -456,3 +456,27 @@ proptest! {
         prop_assert_eq!(left, others);
     }
 }
+
+#[test]
+fn a_token68_has_these_characters_and_equals_signs_at_its_end_and_no_others() {
+    const BODY: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~+/";
+    for byte in 0..=255u8 {
+        let is_body = BODY.contains(&byte);
+        assert_eq!(is_token68(&[byte]), is_body, "{byte:#x}");
+        for length in [2, 16, 33, 100] {
+            for place in [0, length / 2, length - 1] {
+                let mut token = vec![b'a'; length];
+                token[place] = byte;
+                let is_padding = byte == b'=' && place == length - 1;
+                assert_eq!(
+                    is_token68(&token),
+                    is_body || is_padding,
+                    "{byte:#x} at {place} of {length}"
+                );
+            }
+        }
+    }
+    assert!(
+        !is_token68(b"") && !is_token68(b"==") && is_token68(b"a==") && !is_token68(b"a=="[..].repeat(2).as_slice())
+    );
+}

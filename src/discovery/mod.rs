@@ -2,7 +2,7 @@
 
 mod place;
 
-use std::time::Duration;
+use std::{borrow::Cow, time::Duration};
 
 use bytes::Bytes;
 use http::{Request, Response, header};
@@ -131,7 +131,7 @@ impl Issuer {
             return Err(FetchError::new("expected content type application/json"));
         }
         let document = Object::parse(response.body()).map_err(FetchError::new)?;
-        let text = |name: &str| document.text(name).ok().flatten();
+        let text = |name: &str| document.text(name).ok().flatten().map(Cow::into_owned);
         let issuer = text("issuer").unwrap_or_default();
         // RFC 8414 §3.3: "The 'issuer' value returned MUST be identical to the authorization server's issuer identifier
         // value […]. If these values are not identical, the data contained in the response MUST NOT be used."

@@ -3,6 +3,8 @@
 //! Two spellings of one token would be two tokens to a cache or a list of revoked ones, so there is only one spelling:
 //! three segments of canonical base64url without padding, the first one JSON object without repeated members.
 
+use std::borrow::Cow;
+
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 
 use crate::{
@@ -86,7 +88,8 @@ impl Header {
         }
         let text = |member: &str| {
             let text = header.text(member);
-            text.map_err(|_| malformed("a member of its header is not a string"))
+            text.map(|text| text.map(Cow::into_owned))
+                .map_err(|_| malformed("a member of its header is not a string"))
         };
         Ok(Self {
             alg: text("alg")?.ok_or_else(|| malformed("its header has no `alg`"))?,

@@ -1,6 +1,6 @@
 //! Public keys, parsed once, each with its family and strong enough to be used.
 
-use std::fmt;
+use std::{borrow::Cow, fmt};
 
 use super::algorithm::Algorithm;
 use crate::{json::Object, token::Grounds};
@@ -84,7 +84,9 @@ impl VerifyingKey {
         }
         let bytes = |name: &str| -> Result<Vec<u8>, &'static str> {
             let encoded = text(name)?.ok_or("a member is missing")?;
-            URL_SAFE_NO_PAD.decode(encoded).map_err(|_| "a member is not base64url")
+            URL_SAFE_NO_PAD
+                .decode(&*encoded)
+                .map_err(|_| "a member is not base64url")
         };
         let mut key = match (text("kty")?.as_deref(), text("crv")?.as_deref()) {
             (Some("RSA"), _) => Self::rsa(&bytes("n")?, &bytes("e")?),
@@ -105,9 +107,9 @@ impl VerifyingKey {
                 return Err("its `alg` does not go with its kind");
             }
         }
-        key.kid = text("kid")?;
+        key.kid = text("kid")?.map(Cow::into_owned);
         // Of the wrong type it names nobody, and is enough for no tenant.
-        key.issuer = jwk.text("issuer").ok().flatten();
+        key.issuer = jwk.text("issuer").ok().flatten().map(Cow::into_owned);
         Ok(key)
     }
 

@@ -1,5 +1,7 @@
 //! The rules of RFC 9068, and the named ways to relax them.
 
+use std::borrow::Cow;
+
 use bytes::Bytes;
 use serde::Deserialize;
 
@@ -159,13 +161,13 @@ impl Rules {
         mark.check()?;
         for typ in types {
             let typ = media_type(typ.as_ref());
-            if NEVER_ACCESS_TOKENS.contains(&typ.as_str()) {
+            if NEVER_ACCESS_TOKENS.contains(&&*typ) {
                 return Err(SetupError::new(
                     "accept_types",
                     format_args!("{} is the type of another kind of JWT and never accepted", shown(&typ)),
                 ));
             }
-            self.types.push((typ, mark.clone()));
+            self.types.push((typ.into_owned(), mark.clone()));
         }
         Ok(())
     }
@@ -257,12 +259,16 @@ impl Rules {
 }
 
 /// A media type without regard to case, `application/` left out where nothing else is a slash (RFC 7515 §4.1.9).
-fn media_type(typ: &str) -> String {
-    let typ = typ.to_ascii_lowercase();
-    match typ.strip_prefix("application/") {
-        Some(rest) if !rest.contains('/') => rest.to_owned(),
+fn media_type(typ: &str) -> Cow<'_, str> {
+    const APPLICATION: &str = "application/";
+    let rest = match typ.split_at_checked(APPLICATION.len()) {
+        Some((start, rest)) if start.eq_ignore_ascii_case(APPLICATION) && !rest.contains('/') => rest,
         _ => typ,
+    };
+    if rest.bytes().any(|b| b.is_ascii_uppercase()) {
+        return Cow::Owned(rest.to_ascii_lowercase());
     }
+    Cow::Borrowed(rest)
 }
 
 #[cfg(test)]

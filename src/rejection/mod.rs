@@ -2,6 +2,7 @@
 
 mod form;
 mod render;
+mod said;
 
 use std::{borrow::Cow, fmt, time::Duration};
 
@@ -9,7 +10,8 @@ use http::StatusCode;
 
 pub(crate) use self::{
     form::{Form, Forms},
-    render::{ReplaceRefusal, error_json},
+    render::ReplaceRefusal,
+    said::ErrorSaid,
 };
 use crate::{error::shown, require::Requirement, scope::Scope, token::CurrentToken};
 
@@ -210,27 +212,18 @@ impl Rejection {
         self.0.rendered
     }
 
-    /// The error code and a fixed sentence, for header and body.
-    fn error(&self) -> Option<(&'static str, &'static str)> {
+    /// What the client is told; nothing where it did not try to prove anything.
+    fn error(&self) -> Option<ErrorSaid> {
         Some(match (self.0.kind, self.0.reason) {
             (RejectionKind::NoCredentials, _) => return None,
-            (RejectionKind::Malformed, _) => ("invalid_request", "The credentials of the request are malformed"),
-            (RejectionKind::InvalidToken, Some(Reason::Expired)) => ("invalid_token", "The access token expired"),
-            (RejectionKind::InvalidToken, _) => ("invalid_token", "The access token is not valid here"),
-            (RejectionKind::InsufficientScope, _) => (
-                "insufficient_scope",
-                "The access token does not grant what this request needs",
-            ),
-            (RejectionKind::CrossSite, _) => ("access_denied", "The request was not sent by a page of this service"),
-            (RejectionKind::TooLarge, _) => (
-                "invalid_request",
-                "The form is too long to be searched for an access token",
-            ),
-            (RejectionKind::Unavailable, _) => (
-                "temporarily_unavailable",
-                "The access token cannot be checked at the moment",
-            ),
-            (RejectionKind::Misconfigured, _) => ("server_error", "The service cannot check access tokens"),
+            (RejectionKind::Malformed, _) => ErrorSaid::MALFORMED,
+            (RejectionKind::InvalidToken, Some(Reason::Expired)) => ErrorSaid::EXPIRED,
+            (RejectionKind::InvalidToken, _) => ErrorSaid::NOT_VALID,
+            (RejectionKind::InsufficientScope, _) => ErrorSaid::INSUFFICIENT_SCOPE,
+            (RejectionKind::CrossSite, _) => ErrorSaid::CROSS_SITE,
+            (RejectionKind::TooLarge, _) => ErrorSaid::TOO_LARGE,
+            (RejectionKind::Unavailable, _) => ErrorSaid::UNAVAILABLE,
+            (RejectionKind::Misconfigured, _) => ErrorSaid::MISCONFIGURED,
         })
     }
 
@@ -258,10 +251,7 @@ impl fmt::Debug for Rejection {
 impl fmt::Display for Rejection {
     /// The fixed sentence that the client gets.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(
-            self.error()
-                .map_or("An access token is needed", |(_, sentence)| sentence),
-        )
+        f.write_str(self.error().map_or("An access token is needed", |error| error.sentence))
     }
 }
 

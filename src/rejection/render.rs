@@ -35,11 +35,6 @@ const REPLACED_HEADERS: [HeaderName; 14] = [
     GRPC_MESSAGE,
 ];
 
-/// The body of a refusal (RFC 6749 §5.2), of fixed words that need no escaping.
-pub(crate) fn error_json(code: &'static str, sentence: &'static str) -> Bytes {
-    format!(r#"{{"error":"{code}","error_description":"{sentence}"}}"#).into()
-}
-
 impl Rejection {
     fn challenge(&self, params: &ChallengeParams) -> Option<HeaderValue> {
         match self.0.kind {
@@ -80,16 +75,16 @@ impl Rejection {
             Form::Grpc(content_type) => {
                 headers.insert(header::CONTENT_TYPE, content_type);
                 headers.insert(GRPC_STATUS, HeaderValue::from_static(self.grpc_status()));
-                let message = error.map_or("An access token is needed", |(_, sentence)| sentence);
+                let message = error.map_or("An access token is needed", |error| error.sentence);
                 headers.insert(GRPC_MESSAGE, HeaderValue::from_static(message));
             }
             Form::Http => {
                 *response.status_mut() = self.status();
-                if let Some((code, sentence)) = error {
+                if let Some(error) = error {
                     response
                         .headers_mut()
                         .insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
-                    *response.body_mut() = Some(error_json(code, sentence));
+                    *response.body_mut() = Some(error.json());
                 }
             }
         }

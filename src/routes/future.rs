@@ -13,7 +13,7 @@ use tower_service::Service;
 
 use crate::{
     protector::{RefusalBody, ResponseFuture},
-    rejection::error_json,
+    rejection::ErrorSaid,
 };
 
 pin_project! {
@@ -80,20 +80,11 @@ where
 
 impl Refusal {
     fn into_response<B>(self) -> Response<RefusalBody<B>> {
-        let (status, sentence, allow) = match self {
-            Self::BadPath => (
-                StatusCode::BAD_REQUEST,
-                "The path of the request is not written plainly",
-                None,
-            ),
-            Self::NotAllowed(allow) => (
-                StatusCode::METHOD_NOT_ALLOWED,
-                "The path does not have this method",
-                allow,
-            ),
+        let (status, error, allow) = match self {
+            Self::BadPath => (StatusCode::BAD_REQUEST, ErrorSaid::BAD_PATH, None),
+            Self::NotAllowed(allow) => (StatusCode::METHOD_NOT_ALLOWED, ErrorSaid::OTHER_METHOD, allow),
         };
-        let json = error_json("invalid_request", sentence);
-        let mut response = Response::new(RefusalBody::refusal(Some(json)));
+        let mut response = Response::new(RefusalBody::refusal(Some(error.json())));
         *response.status_mut() = status;
         let headers = response.headers_mut();
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
