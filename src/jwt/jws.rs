@@ -3,14 +3,16 @@
 //! Two spellings of one token would be two tokens to a cache or a list of revoked ones, so there is only one spelling:
 //! three segments of canonical base64url without padding, the first one JSON object without repeated members.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, sync::Arc};
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+use quick_cache::sync::Cache;
 
 use crate::{
     error::shown,
     json::Object,
     rejection::{Reason, Rejection},
+    validate::TokenDigest,
 };
 
 /// The longest token that is looked at, in bytes. The protector's own limit is usually lower.
@@ -22,10 +24,18 @@ const MAX_HEADER: usize = 8 * 1024;
 /// The longest signature segment that is decoded; RSA with 8192 bits needs 1366.
 const MAX_SIGNATURE: usize = 1400;
 
+/// A refusal, its sentence put together when this is compiled.
+macro_rules! malformed {
+    ($problem:literal) => {
+        Rejection::invalid_token(Reason::Format, concat!("not a signed JWT in compact form: ", $problem))
+    };
+}
+
 /// A token taken apart; nothing in it is verified.
 #[derive(Debug)]
 pub(crate) struct Jws<'a> {
-    pub(crate) header: Header,
+    pub(crate) header: Arc<Header>,
+    header_segment: &'a str,
     /// What was signed: header and payload as they stand in the token.
     pub(crate) signed: &'a str,
     pub(crate) signature: Vec<u8>,
@@ -41,23 +51,53 @@ pub(crate) struct Header {
     pub(crate) kid: Option<String>,
 }
 
+/// The headers of tokens that were verified, as they stand in them: an issuer writes the same few over and over.
+pub(crate) struct KnownHeaders(Cache<Box<str>, Arc<Header>>);
+
+impl Default for KnownHeaders {
+    fn default() -> Self {
+        Self(Cache::new(32))
+    }
+}
+
+impl KnownHeaders {
+    /// Call it for a token whose signature is good: others may have any number of headers.
+    pub(crate) fn remember(&self, jws: &Jws<'_>) {
+        if self.0.peek(jws.header_segment).is_none() {
+            self.0.insert(jws.header_segment.into(), Arc::clone(&jws.header));
+        }
+    }
+}
+
 impl<'a> Jws<'a> {
-    pub(crate) fn parse(token: &'a str) -> Result<Self, Rejection> {
+    /// Refuses a short token at once that is none: to name it, for a look into memory, would take longer.
+    pub(crate) fn expect_if_short(token: &str) -> Result<(), Rejection> {
+        if token.len() < TokenDigest::LONG && token.bytes().filter(|b| *b == b'.').count() != 2 {
+            return Err(malformed!("not three segments"));
+        }
+        Ok(())
+    }
+
+    pub(crate) fn parse(token: &'a str, known: &KnownHeaders) -> Result<Self, Rejection> {
         if token.len() > MAX_TOKEN {
-            return Err(malformed("longer than 64 KiB"));
+            return Err(malformed!("longer than 64 KiB"));
         }
         let mut segments = token.split('.');
         let (Some(header), Some(payload), Some(signature), None) =
             (segments.next(), segments.next(), segments.next(), segments.next())
         else {
-            return Err(malformed("not three segments"));
+            return Err(malformed!("not three segments"));
         };
         if header.len() > MAX_HEADER || signature.len() > MAX_SIGNATURE {
-            return Err(malformed("its header or signature is too long"));
+            return Err(malformed!("its header or signature is too long"));
         }
         let signed = token.get(..header.len() + 1 + payload.len()).unwrap_or_default();
         Ok(Self {
-            header: Header::parse(&decode(header)?)?,
+            header: match known.0.get(header) {
+                Some(known) => known,
+                None => Arc::new(Header::parse(&decode(header)?)?),
+            },
+            header_segment: header,
             signed,
             signature: decode(signature)?,
             payload,
@@ -72,27 +112,27 @@ impl<'a> Jws<'a> {
 
 impl Header {
     fn parse(json: &[u8]) -> Result<Self, Rejection> {
-        let header = Object::parse(json).map_err(|_| malformed("its header is not one JSON object"))?;
+        let header = Object::parse(json).map_err(|_| malformed!("its header is not one JSON object"))?;
         // RFC 7515 §4.1.11: extensions that are not understood make a token invalid, and none is understood here.
         // RFC 7797 §6 and RFC 7516 §4.1.3 come with `crit` or `enc`; one without it is not a token of ours either.
         if let Some(member) = ["crit", "b64", "zip", "enc"]
             .into_iter()
             .find(|member| header.has(member))
         {
-            return Err(malformed(match member {
-                "crit" => "its header has `crit`",
-                "b64" => "its header has `b64`",
-                "zip" => "its header has `zip`",
-                _ => "it is encrypted",
-            }));
+            return Err(match member {
+                "crit" => malformed!("its header has `crit`"),
+                "b64" => malformed!("its header has `b64`"),
+                "zip" => malformed!("its header has `zip`"),
+                _ => malformed!("it is encrypted"),
+            });
         }
         let text = |member: &str| {
             let text = header.text(member);
             text.map(|text| text.map(Cow::into_owned))
-                .map_err(|_| malformed("a member of its header is not a string"))
+                .map_err(|_| malformed!("a member of its header is not a string"))
         };
         Ok(Self {
-            alg: text("alg")?.ok_or_else(|| malformed("its header has no `alg`"))?,
+            alg: text("alg")?.ok_or_else(|| malformed!("its header has no `alg`"))?,
             typ: text("typ")?,
             kid: text("kid")?,
         })
@@ -110,11 +150,7 @@ impl Header {
 fn decode(segment: &str) -> Result<Vec<u8>, Rejection> {
     URL_SAFE_NO_PAD
         .decode(segment)
-        .map_err(|_| malformed("a segment is not canonical base64url"))
-}
-
-fn malformed(problem: &'static str) -> Rejection {
-    Rejection::invalid_token(Reason::Format, format!("not a signed JWT in compact form: {problem}"))
+        .map_err(|_| malformed!("a segment is not canonical base64url"))
 }
 
 #[cfg(test)]
@@ -127,8 +163,12 @@ mod tests {
         URL_SAFE_NO_PAD.encode(json)
     }
 
+    fn parse(token: &str) -> Result<Jws<'_>, Rejection> {
+        Jws::parse(token, &KnownHeaders::default())
+    }
+
     fn is_readable(header: &str) -> bool {
-        Jws::parse(&format!("{}.e30.AAAA", segment(header))).is_ok()
+        parse(&format!("{}.e30.AAAA", segment(header))).is_ok()
     }
 
     #[test]
@@ -137,7 +177,7 @@ mod tests {
             "{}.e30.AAAA",
             segment(r#"{"alg":"ES256","typ":"at+jwt","kid":"1","x5c":["…"]}"#)
         );
-        let jws = Jws::parse(&token).unwrap();
+        let jws = parse(&token).unwrap();
         assert_eq!(
             (
                 jws.header.alg.as_str(),
@@ -148,6 +188,21 @@ mod tests {
         );
         assert_eq!(jws.signed, token.strip_suffix(".AAAA").unwrap());
         assert_eq!(jws.payload().unwrap(), b"{}");
+    }
+
+    #[test]
+    fn a_known_header_is_read_once_and_only_in_its_own_spelling() {
+        let known = KnownHeaders::default();
+        let h = segment(r#"{"alg":"ES256"}"#);
+        let token = format!("{h}.e30.AAAA");
+        let first = Jws::parse(&token, &known).unwrap();
+        known.remember(&first);
+        let again = Jws::parse(&token, &known).unwrap();
+        assert!(Arc::ptr_eq(&first.header, &again.header));
+        let other = format!("{}.e30.AAAA", segment(r#"{"alg":"ES384"}"#));
+        assert_eq!(Jws::parse(&other, &known).unwrap().header.alg, "ES384");
+        let malformed = format!("{}.e30.AAAA", &h[1..]);
+        assert!(Jws::parse(&malformed, &known).is_err());
     }
 
     #[test]
@@ -163,7 +218,7 @@ mod tests {
             &format!("{h}.e.e.e.e"),
             "not.a.jwt",
         ] {
-            assert!(Jws::parse(token).is_err(), "{token}");
+            assert!(parse(token).is_err(), "{token}");
         }
     }
 
@@ -172,9 +227,9 @@ mod tests {
         let h = segment(r#"{"alg":"ES256"}"#);
         // `AB` and `AA` both decode to one zero byte in a lenient decoder.
         for signature in ["AAAA=", "AA==", "AB", "A", "A A", "AAA+", "AAA/", "AA\n", "é"] {
-            assert!(Jws::parse(&format!("{h}.e30.{signature}")).is_err(), "{signature}");
+            assert!(parse(&format!("{h}.e30.{signature}")).is_err(), "{signature}");
         }
-        assert!(Jws::parse(&format!("{h}.e30.AA")).is_ok());
+        assert!(parse(&format!("{h}.e30.AA")).is_ok());
     }
 
     #[test]
@@ -216,14 +271,14 @@ mod tests {
             "x".repeat(MAX_HEADER)
         )));
         let h = segment(r#"{"alg":"ES256"}"#);
-        assert!(Jws::parse(&format!("{h}.e30.{}", "A".repeat(MAX_SIGNATURE + 4))).is_err());
-        assert!(Jws::parse(&format!("{h}.{}.AAAA", "A".repeat(MAX_TOKEN))).is_err());
+        assert!(parse(&format!("{h}.e30.{}", "A".repeat(MAX_SIGNATURE + 4))).is_err());
+        assert!(parse(&format!("{h}.{}.AAAA", "A".repeat(MAX_TOKEN))).is_err());
     }
 
     proptest! {
         #[test]
         fn no_text_panics_and_what_is_read_has_one_spelling(token in "[A-Za-z0-9_\\-.=+ {}\"]{0,80}|(eyJhbGciOiJFUzI1NiJ9\\.[A-Za-z0-9_-]{0,9}\\.[A-Za-z0-9_-]{0,9})") {
-            if let Ok(jws) = Jws::parse(&token) {
+            if let Ok(jws) = parse(&token) {
                 let signature = URL_SAFE_NO_PAD.encode(&jws.signature);
                 prop_assert_eq!(format!("{}.{signature}", jws.signed), token.clone());
                 if let Ok(payload) = jws.payload() {

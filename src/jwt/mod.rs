@@ -32,7 +32,7 @@ pub use self::{
 };
 use self::{
     jwks::{Lookup, RemoteKeys, Standing},
-    jws::Jws,
+    jws::{Jws, KnownHeaders},
     key_set::{Candidates, KeySet},
     keys::VerifyingKey,
     remembered::Remembered,
@@ -85,6 +85,7 @@ pub struct JwtValidator {
     rules: Rules,
     keys: Keys,
     remembered: Remembered,
+    headers: KnownHeaders,
 }
 
 enum Keys {
@@ -137,6 +138,7 @@ impl JwtValidator {
                 None => token,
             }
         });
+        self.headers.remember(jws);
         if let Some(digest) = presented.digest() {
             self.remembered.remember(digest, &answer, grounds, presented.now());
         }
@@ -185,11 +187,13 @@ impl JwtValidator {
 
     /// Judges the token, unless its key has to be fetched.
     fn judge<'a>(&'a self, presented: &Presented<'a>) -> Result<Judged<'a>, Rejection> {
+        Jws::expect_if_short(presented.token())?;
+        let presented = &presented.named();
         if let Some(known) = self.recall(presented) {
             meter::token(How::Remembered);
             return known;
         }
-        let jws = Jws::parse(presented.token())?;
+        let jws = Jws::parse(presented.token(), &self.headers)?;
         self.rules.judge_header(&jws.header)?;
         match &self.keys {
             Keys::Secret(algorithm, key) => self.verify_mac(&jws, presented, *algorithm, key).map(Judged::Good),

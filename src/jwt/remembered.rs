@@ -79,17 +79,19 @@ impl Remembered {
             }
             return Some(Ok(token));
         }
-        let (answer, is_withdrawn) = match caches.useless.get(digest)? {
-            Useless::OutOfTime(token) => (Ok(token.clone()), token.is_withdrawn()),
-            Useless::Refused(rejection, grounds) => {
-                (Err(rejection), grounds.is_some_and(|grounds| grounds.are_withdrawn()))
-            }
+        let useless = caches.useless.get(digest)?;
+        let is_withdrawn = match &useless {
+            Useless::OutOfTime(token) => token.is_withdrawn(),
+            Useless::Refused(_, grounds) => grounds.as_ref().is_some_and(Grounds::are_withdrawn),
         };
         if is_withdrawn {
             caches.useless.remove(digest);
             return None;
         }
-        Some(answer)
+        Some(match useless {
+            Useless::OutOfTime(token) => Ok(token),
+            Useless::Refused(rejection, _) => Err(rejection),
+        })
     }
 
     /// Remembers what verification has found out, and on which grounds.

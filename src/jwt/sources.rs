@@ -10,6 +10,7 @@ use super::{
     algorithm::HmacAlgorithm,
     issuers::Issuers,
     jwks::{self, LIFETIMES, RemoteKeys, Settings},
+    jws::KnownHeaders,
     key_set::{KeySet, MAX_TRIED},
     keys::VerifyingKey,
     remembered::Remembered,
@@ -182,6 +183,7 @@ impl JwtValidator {
             rules: Rules::new(issuers, audience)?,
             keys: Keys::Remote(RemoteKeys::new(Settings::new(source, Network::default_client()))),
             remembered: Remembered::default(),
+            headers: KnownHeaders::default(),
         })
     }
 
@@ -258,6 +260,7 @@ impl JwtValidator {
             rules: Rules::new(Issuers::one(issuer)?, audience)?,
             keys: Keys::Fixed(set),
             remembered: Remembered::default(),
+            headers: KnownHeaders::default(),
         })
     }
 
@@ -291,6 +294,7 @@ impl JwtValidator {
             rules,
             keys: Keys::Secret(algorithm, Box::new(hmac::Key::new(hash, secret))),
             remembered: Remembered::default(),
+            headers: KnownHeaders::default(),
         })
     }
 }

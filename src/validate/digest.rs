@@ -27,9 +27,6 @@ use aws_lc_rs::{
     rand::{SecureRandom as _, SystemRandom},
 };
 
-/// The shortest token that is named by the universal hash.
-const LONG: usize = 256;
-
 /// The key of this process. There is none where the operating system gives no random bytes.
 static KEY: LazyLock<Option<DigestKey>> = LazyLock::new(DigestKey::random);
 
@@ -44,6 +41,9 @@ struct DigestKey {
 pub(crate) struct TokenDigest(u128);
 
 impl TokenDigest {
+    /// The shortest token that is named by the universal hash.
+    pub(crate) const LONG: usize = 256;
+
     /// How many shards there are.
     pub(crate) const SHARDS: usize = 256;
 
@@ -84,7 +84,7 @@ impl DigestKey {
     }
 
     fn digest(&self, token: &[u8]) -> Option<TokenDigest> {
-        let name = if token.len() < LONG {
+        let name = if token.len() < TokenDigest::LONG {
             let tag = hmac::sign(&self.short, token);
             *tag.as_ref().first_chunk()?
         } else {

@@ -8,7 +8,7 @@ use std::{
     fmt,
     future::poll_fn,
     pin::Pin,
-    sync::{Arc, OnceLock},
+    sync::Arc,
     task::{Context, Poll},
     time::Duration,
 };
@@ -141,13 +141,13 @@ impl<V: TokenValidator> TokenValidator for Arc<V> {
 }
 
 /// What a validator may look at: the token, the request it came with, and the time.
-#[derive(Clone)]
+#[derive(Clone, Copy)]
 pub struct Presented<'a> {
     token: &'a str,
     request: &'a Parts,
     now: Moment,
     max_age: Option<Duration>,
-    digest: OnceLock<Option<TokenDigest>>,
+    digest: Option<TokenDigest>,
 }
 
 impl<'a> Presented<'a> {
@@ -158,7 +158,7 @@ impl<'a> Presented<'a> {
             request,
             now,
             max_age: None,
-            digest: OnceLock::new(),
+            digest: None,
         }
     }
 
@@ -190,9 +190,17 @@ impl<'a> Presented<'a> {
         self.max_age
     }
 
-    /// The name under which the token can be remembered; computed once.
+    /// The name under which the token can be remembered; computed with every call, unless it was [before](Self::named).
     pub(crate) fn digest(&self) -> Option<TokenDigest> {
-        *self.digest.get_or_init(|| TokenDigest::of(self.token))
+        self.digest.or_else(|| TokenDigest::of(self.token))
+    }
+
+    /// The same, and the name with it, for whoever needs it further on.
+    pub(crate) fn named(&self) -> Self {
+        Self {
+            digest: self.digest(),
+            ..*self
+        }
     }
 }
 
