@@ -44,7 +44,8 @@
 //!
 //! [`require_scope`], [`require_scopes`], [`require_any_scope`], [`require_token`] and [`require`] make layers for a
 //! route, a router, or a gRPC service; [`require_by_path`] tells gRPC methods apart; [`CurrentToken::require`] checks
-//! inside a handler; [`ResourceProtectorLayer::requiring`] demands something of every request.
+//! inside a handler; [`ResourceProtectorLayer::requiring`] demands something of every request;
+//! [`ResourceProtectorLayer::require_fresh`] makes a sensitive route ask again whether the token is still good.
 //!
 //! With axum: `Router::layer` covers the routes added before it *and* the fallback, so that a path that does not exist
 //! is 401, too; `Router::route_layer` covers the routes only. A guard belongs inside the protector, which is added after
@@ -92,6 +93,22 @@
 //!
 //! Each has `Cache-Control: no-store`, and all but the first the error and a fixed sentence as JSON. Nothing that a client
 //! sent ever reaches a refusal. [`replace_refusals`](ResourceProtectorLayer::replace_refusals) gives them another look.
+//!
+//! # Running it
+//!
+//! A service starts while its authorization server is down: its first requests are 503, and it gets ready by itself.
+//! [`ready`](ResourceProtectorLayer::ready) is for the readiness probe; [`doctor`](ResourceProtectorLayer::doctor) looks at
+//! the whole set-up with forged tokens, at start or by an administrator's command. To fail fast:
+//!
+//! ```
+//! # async fn start(protector: resource_protector::ResourceProtectorLayer) -> Result<(), Box<dyn std::error::Error>> {
+//! let diagnosis = protector.doctor().await;
+//! if !diagnosis.is_healthy() {
+//!     return Err(diagnosis.to_string().into());
+//! }
+//! # Ok(())
+//! # }
+//! ```
 //!
 //! # Seeing what happens
 //!

@@ -11,11 +11,15 @@ use super::ResourceProtectorLayer;
 use crate::{
     clock::Moment,
     rejection::RejectionKind,
+    template::Template,
     validate::{AnyValidator, BoxFuture, Presented, all},
 };
 
 /// The issuer of forged tokens where the validator names none.
 const NOBODY: &str = "https://issuer.invalid";
+
+/// Somebody's tenant, where an issuer has many.
+const TENANT: &str = "00000000-0000-4000-8000-000000000000";
 
 /// Another service.
 const ELSEWHERE: &str = "https://elsewhere.invalid";
@@ -185,11 +189,12 @@ async fn judge(validator: &dyn AnyValidator, token: &str, request: &Parts, now: 
 
 /// What anybody could make up who knows the issuer's name.
 fn jwts_of(issuer: &str, now: Moment) -> Vec<Forged> {
+    let issuer = Template::filled(issuer, TENANT);
     let seconds = now.wall.duration_since(std::time::UNIX_EPOCH);
     let seconds = seconds.unwrap_or_default().as_secs();
     let claims = |audience: &str| {
         json!({
-            "iss": issuer, "aud": audience, "sub": "doctor", "client_id": "doctor", "azp": "doctor", "jti": unguessable(),
+            "iss": issuer, "aud": audience, "sub": "doctor", "client_id": "doctor", "azp": "doctor", "jti": unguessable(), "tid": TENANT,
             "iat": seconds, "nbf": seconds, "exp": seconds.saturating_add(300), "scope": "",
         })
     };
@@ -204,7 +209,7 @@ fn jwts_of(issuer: &str, now: Moment) -> Vec<Forged> {
         forged(
             "a token without a signature",
             json!({ "alg": "none", "typ": typ }),
-            claims(issuer),
+            claims(&issuer),
             &[],
         ),
         forged(
@@ -216,7 +221,7 @@ fn jwts_of(issuer: &str, now: Moment) -> Vec<Forged> {
         forged(
             "a token with a bad signature",
             json!({ "alg": "RS256", "typ": typ, "kid": "key-1" }),
-            claims(issuer),
+            claims(&issuer),
             &random::<256>(),
         ),
     ]

@@ -201,6 +201,20 @@ async fn a_validator_that_believes_unsigned_tokens_is_an_alarm_whether_or_not_it
 }
 
 #[tokio::test]
+async fn of_an_issuer_with_tenants_one_tenant_is_tried() {
+    let template = "https://login.test/{tenantid}/v2.0";
+    let tenants = ByIssuer::new().issuer(template, Gullible::of(&[template]));
+    let problems = problems(&examine(tenants).await);
+    let [problem] = &problems[..] else {
+        panic!("{problems:?}")
+    };
+    assert!(
+        problem.contains("https://login.test/00000000-0000-4000-8000-000000000000/v2.0"),
+        "{problem}"
+    );
+}
+
+#[tokio::test]
 async fn a_validator_that_believes_everything_is_an_alarm_for_every_token() {
     struct Everything;
 
