@@ -44,4 +44,12 @@ impl Moment {
     pub(crate) fn since(&self, earlier: Instant) -> Duration {
         self.monotonic.saturating_duration_since(earlier)
     }
+
+    /// This moment, after some time has passed.
+    pub(crate) fn later(self, by: Duration) -> Self {
+        Self {
+            wall: self.wall.checked_add(by).unwrap_or(self.wall),
+            monotonic: self.monotonic.checked_add(by).unwrap_or(self.monotonic),
+        }
+    }
 }

@@ -189,6 +189,8 @@ mod template;
 pub mod testing;
 mod token;
 mod token_rules;
+#[cfg(feature = "introspection")]
+mod upstream;
 mod validate;
 
 /// The futures of this crate's services.

@@ -42,6 +42,7 @@ use crate::{
 pub struct CurrentToken {
     facts: Arc<Facts>,
     age: Duration,
+    stale: bool,
     hierarchy: Option<ScopeHierarchy>,
 }
 
@@ -125,6 +126,7 @@ impl CurrentToken {
                 grounds: None,
             }),
             age: Duration::ZERO,
+            stale: false,
             hierarchy: None,
         }
     }
@@ -156,6 +158,17 @@ impl CurrentToken {
             facts.over_at = left.and_then(|left| now.monotonic.checked_add(left));
         }
         self
+    }
+
+    /// Says of this one copy that the answer it holds is older than it should be, and used for want of another.
+    pub(crate) fn gone_stale(mut self) -> Self {
+        self.stale = true;
+        self
+    }
+
+    /// Whether the authorization server was asked at this moment or later.
+    pub(crate) fn was_asked_since(&self, earliest: Instant) -> bool {
+        self.facts.answered_at.is_some_and(|then| then >= earliest)
     }
 
     /// Says what the token rests on.
@@ -359,6 +372,13 @@ impl CurrentToken {
     /// that was verified in this very request.
     pub fn age(&self) -> Duration {
         self.age
+    }
+
+    /// Whether the authorization server's answer is older than it should be, and was used because the server cannot be
+    /// reached: where [`IntrospectionValidator::stale_if_error`](crate::IntrospectionValidator::stale_if_error) allows it.
+    /// The token may have been revoked since; [`age`](Self::age) tells how long ago the server was asked.
+    pub fn is_stale(&self) -> bool {
+        self.stale
     }
 
     /// How many bytes of JSON the claims are.

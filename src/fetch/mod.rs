@@ -52,13 +52,64 @@ impl<F: Fetch> Fetch for Arc<F> {
 
 /// Why there was no answer. The message goes to the log; it must not quote a token or a secret.
 #[derive(Clone, Debug, thiserror::Error)]
-#[error("{0}")]
-pub struct FetchError(String);
+#[error("{problem}")]
+pub struct FetchError {
+    problem: String,
+    stage: Stage,
+}
+
+/// How far an exchange came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stage {
+    /// Nothing was sent.
+    Connecting,
+    /// The server may have seen the request, and more is not known.
+    Exchanging,
+    /// The deadline passed.
+    OutOfTime,
+    /// There is an answer, and it is longer than is read.
+    TooLong,
+}
 
 impl FetchError {
     /// An exchange that failed in this way.
     pub fn new(problem: impl fmt::Display) -> Self {
-        Self(problem.to_string())
+        Self::at(Stage::Exchanging, problem)
+    }
+
+    /// There was no connection to the server: its name was not found, it refused, or TLS did not come about. Say so only
+    /// where **nothing of the request was sent**: such an exchange may be made once more.
+    pub fn connection(problem: impl fmt::Display) -> Self {
+        Self::at(Stage::Connecting, problem)
+    }
+
+    /// Whether nothing was sent, because there was no connection.
+    pub fn is_connection(&self) -> bool {
+        self.stage == Stage::Connecting
+    }
+
+    /// Whether the deadline passed.
+    pub(crate) fn is_timeout(&self) -> bool {
+        self.stage == Stage::OutOfTime
+    }
+
+    /// Whether there was an answer, longer than is read.
+    pub(crate) fn is_too_long(&self) -> bool {
+        self.stage == Stage::TooLong
+    }
+
+    fn too_long(max_body: usize) -> Self {
+        Self::at(
+            Stage::TooLong,
+            format_args!("the answer is longer than {max_body} bytes"),
+        )
+    }
+
+    fn at(stage: Stage, problem: impl fmt::Display) -> Self {
+        Self {
+            problem: problem.to_string(),
+            stage,
+        }
     }
 }
 
@@ -94,9 +145,10 @@ impl Network {
         deadline: Duration,
     ) -> Result<Response<Bytes>, FetchError> {
         let answer = tokio::time::timeout(deadline, self.0.fetch(request, max_body)).await;
-        let response = answer.map_err(|_| FetchError(format!("no answer within {deadline:?}")))??;
+        let response =
+            answer.map_err(|_| FetchError::at(Stage::OutOfTime, format_args!("no answer within {deadline:?}")))??;
         if response.body().len() > max_body {
-            return Err(FetchError(format!("the answer is longer than {max_body} bytes")));
+            return Err(FetchError::too_long(max_body));
         }
         Ok(response)
     }
@@ -137,6 +189,9 @@ pub(crate) fn is_json(response: &Response<Bytes>) -> bool {
 pub(crate) fn expect_ok(response: &Response<Bytes>) -> Result<(), FetchError> {
     match response.status() {
         StatusCode::OK => Ok(()),
-        status => Err(FetchError(format!("expected status 200, got {}", status.as_u16()))),
+        status => Err(FetchError::new(format_args!(
+            "expected status 200, got {}",
+            status.as_u16()
+        ))),
     }
 }

@@ -109,7 +109,7 @@ impl ReqwestFetch {
         let mut body = BytesMut::new();
         while let Some(chunk) = answer.chunk().await.map_err(explain)? {
             if body.len() + chunk.len() > max_body {
-                return Err(FetchError(format!("the answer is longer than {max_body} bytes")));
+                return Err(FetchError::too_long(max_body));
             }
             body.extend_from_slice(&chunk);
         }
@@ -187,6 +187,7 @@ impl Fetch for DefaultFetch {
 #[allow(clippy::needless_pass_by_value, reason = "for map_err")]
 fn explain(error: ::reqwest::Error) -> FetchError {
     let error = error.without_url();
+    let is_connection = error.is_connect();
     let mut text = error.to_string();
     let mut cause = std::error::Error::source(&error);
     while let Some(deeper) = cause {
@@ -194,5 +195,8 @@ fn explain(error: ::reqwest::Error) -> FetchError {
         text.push_str(&deeper.to_string());
         cause = deeper.source();
     }
-    FetchError(text)
+    match is_connection {
+        true => FetchError::connection(text),
+        false => FetchError::new(text),
+    }
 }

@@ -4,14 +4,16 @@ use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use http::{HeaderMap, Request, Response, StatusCode, header};
+use tokio::time::Instant;
 
 use super::client_auth::{ClientAuth, form_encoded};
 use crate::{
     clock::Moment,
     discovery::Place,
     endpoint::Endpoint,
-    fetch::{Network, is_json},
-    rejection::{Reason, Rejection, RejectionKind},
+    fetch::{FetchError, Network, is_json},
+    rejection::{Reason, Rejection},
+    upstream::{Call, Outcome},
 };
 
 /// The longest answer that is read.
@@ -42,8 +44,19 @@ enum Meaning {
     OurFault,
     /// The server asks for patience.
     Busy,
-    /// Whatever this is, it is not an introspection endpoint at work.
+    /// The server, or one before it, cannot do its work.
     Outage,
+    /// Whatever this is, it is not an introspection endpoint.
+    Nonsense,
+}
+
+/// Why there is no answer that could be judged.
+pub(super) struct Failure {
+    pub(super) rejection: Rejection,
+    /// How the call came out; `None` when there was none.
+    pub(super) outcome: Option<Outcome>,
+    /// For how long the server asked not to be called.
+    pub(super) wish: Option<Duration>,
 }
 
 /// The one place that gives statuses a meaning. RFC 7662 §2.3: a token that is not active is told by 200 and nothing
@@ -56,35 +69,72 @@ fn meaning_of(response: &Response<Bytes>, unknown_token: Option<StatusCode>) -> 
         StatusCode::OK => Meaning::Answer,
         StatusCode::BAD_REQUEST | StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => Meaning::OurFault,
         StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE => Meaning::Busy,
-        _ => Meaning::Outage,
+        StatusCode::REQUEST_TIMEOUT => Meaning::Outage,
+        status if status.is_server_error() => Meaning::Outage,
+        _ => Meaning::Nonsense,
+    }
+}
+
+impl Failure {
+    fn new(outcome: Outcome, rejection: Rejection) -> Self {
+        Self {
+            rejection,
+            outcome: Some(outcome),
+            wish: None,
+        }
+    }
+}
+
+/// Without an outcome: it did not come to a call.
+impl From<Rejection> for Failure {
+    fn from(rejection: Rejection) -> Self {
+        Self {
+            rejection,
+            outcome: None,
+            wish: None,
+        }
+    }
+}
+
+impl From<FetchError> for Failure {
+    fn from(error: FetchError) -> Self {
+        let outcome = match &error {
+            error if error.is_connection() => Outcome::Connection,
+            error if error.is_timeout() => Outcome::Timeout,
+            // There is an answer. That it is long may be the doing of the token, which must not stop calls about others.
+            error if error.is_too_long() => Outcome::Nonsense,
+            _ => Outcome::Failed,
+        };
+        Self::new(outcome, Rejection::unavailable(format!("introspection: {error}")))
     }
 }
 
 impl Client {
     /// Asks about a token; once more where the server refuses a secret that has been replaced in its file.
-    pub(super) async fn ask(&self, token: &str, now: Moment) -> Result<Bytes, Rejection> {
+    pub(super) async fn ask(&self, token: &str, now: Moment, call: &Call) -> Result<Bytes, Failure> {
         let asked_with = self.auth.version();
-        let answer = self.ask_once(token, now).await;
-        let is_our_fault = matches!(&answer, Err(refusal) if refusal.kind() == RejectionKind::Misconfigured);
+        let answer = self.ask_once(token, now, call).await;
+        let is_our_fault = matches!(&answer, Err(failure) if failure.outcome == Some(Outcome::Refused));
         if !is_our_fault {
             return answer;
         }
         let renewed = tokio::time::timeout(self.timeout, self.auth.renewed_since(asked_with)).await;
         if renewed == Ok(true) {
-            return self.ask_once(token, now).await;
+            return self.ask_once(token, now, call).await;
         }
         answer
     }
 
     /// `Ok` is a body that says it is JSON, not yet judged.
-    async fn ask_once(&self, token: &str, now: Moment) -> Result<Bytes, Rejection> {
+    async fn ask_once(&self, token: &str, now: Moment, call: &Call) -> Result<Bytes, Failure> {
         let endpoint = self.place.find(&self.network, self.timeout, now).await?;
-        let request = self.request(&endpoint, token, now)?;
-        let response = match self.network.exchange(request, MAX_ANSWER, self.timeout).await {
+        let response = match self.exchange(&endpoint, token, now, call).await {
             Ok(response) => response,
-            Err(error) => {
-                self.place.doubt();
-                return Err(Rejection::unavailable(format!("introspection: {error}")));
+            Err(failure) => {
+                if failure.outcome.is_some() {
+                    self.place.doubt();
+                }
+                return Err(failure);
             }
         };
         let status = response.status().as_u16();
@@ -92,31 +142,62 @@ impl Client {
             Meaning::Answer if is_json(&response) => Ok(response.into_body()),
             Meaning::Answer => {
                 self.place.doubt();
-                Err(Rejection::unavailable(
-                    "introspection: expected content type application/json",
+                Err(Failure::new(
+                    Outcome::Failed,
+                    Rejection::unavailable("introspection: expected content type application/json"),
                 ))
             }
-            Meaning::Unknown => Err(Rejection::invalid_token(
-                Reason::Inactive,
-                "the authorization server does not know the token",
+            Meaning::Unknown => Err(Failure::new(
+                Outcome::Ok,
+                Rejection::invalid_token(Reason::Inactive, "the authorization server does not know the token"),
             )),
-            Meaning::OurFault => Err(Rejection::misconfigured(format!(
-                "introspection: the authorization server refuses this service's own request with status {status}: \
-                 check `client_auth`, and whether this client may introspect"
-            ))),
+            Meaning::OurFault => Err(Failure::new(
+                Outcome::Refused,
+                Rejection::misconfigured(format!(
+                    "introspection: the authorization server refuses this service's own request with status {status}: \
+                     check `client_auth`, and whether this client may introspect"
+                )),
+            )),
             Meaning::Busy => {
                 let busy = Rejection::unavailable(format!("introspection: status {status}"));
-                Err(match retry_after(response.headers()) {
-                    Some(wait) => busy.retry_after(wait),
-                    None => busy,
+                let wish = retry_after(response.headers());
+                Err(Failure {
+                    rejection: wish.map_or(busy.clone(), |wish| busy.retry_after(wish)),
+                    outcome: Some(Outcome::Busy),
+                    wish,
                 })
             }
-            Meaning::Outage => {
+            unexpected => {
                 self.place.doubt();
-                Err(Rejection::unavailable(format!(
-                    "introspection: expected status 200, got {status}"
-                )))
+                let outcome = match unexpected {
+                    Meaning::Outage => Outcome::Failed,
+                    _ => Outcome::Nonsense,
+                };
+                let rejection = Rejection::unavailable(format!("introspection: expected status 200, got {status}"));
+                Err(Failure::new(outcome, rejection))
             }
+        }
+    }
+
+    /// One exchange; a second one within the same time where the first did not get as far as sending anything, and the
+    /// budget has one left.
+    async fn exchange(
+        &self,
+        endpoint: &Endpoint,
+        token: &str,
+        now: Moment,
+        call: &Call,
+    ) -> Result<Response<Bytes>, Failure> {
+        let deadline = Instant::now() + self.timeout;
+        let request = self.request(endpoint, token, now)?;
+        let first = self.network.exchange(request, MAX_ANSWER, self.timeout).await;
+        let left = deadline.saturating_duration_since(Instant::now());
+        match first {
+            Err(error) if error.is_connection() && !left.is_zero() && call.may_retry(self.place.name()) => {
+                let request = self.request(endpoint, token, now)?;
+                Ok(self.network.exchange(request, MAX_ANSWER, left).await?)
+            }
+            first => Ok(first?),
         }
     }
 

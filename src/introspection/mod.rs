@@ -1,9 +1,12 @@
 //! Asking the authorization server what a token is worth (RFC 7662).
 //!
-//! One request: what is remembered about the token answers at once ([`remembered`]). Otherwise one call goes out,
-//! however many requests wait for the same token: it finds the endpoint ([`Place`]), asks there ([`client`]) as this
-//! service ([`client_auth`], [`assertion`]), and what comes back is judged ([`response`]) and remembered.
+//! One request: what is remembered about the token answers at once ([`remembered`]); it may start a call that renews
+//! the answer, and waits for none. Otherwise one call goes out, however many requests wait for the same token, if the
+//! endpoint can bear it ([`Upstream`]): it finds the endpoint ([`Place`](crate::discovery::Place)), asks there ([`client`]) as this service
+//! ([`client_auth`], [`assertion`]), and what comes back is judged ([`response`]) and remembered ([`asking`]). Where there
+//! is no answer, an old one may stand in.
 
+mod asking;
 mod assertion;
 mod client;
 mod client_auth;
@@ -14,23 +17,31 @@ mod tally;
 #[cfg(test)]
 mod tests;
 
-use std::{fmt, sync::Arc};
-
-use tokio::sync::Semaphore;
+use std::{
+    fmt,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 pub use self::client_auth::ClientAuth;
 use self::{
+    asking::{Answer, Question},
     client::Client,
-    remembered::{Epoch, Remembered},
+    remembered::{Recalled, Remembered, Renewal},
     response::Rules,
     tally::Tally,
 };
 use crate::{
     clock::Moment,
-    rejection::{Rejection, RejectionKind},
+    discovery::Place,
+    rejection::Rejection,
     token::CurrentToken,
+    upstream::{Cause, Outlook, Upstream, watch},
     validate::{About, Flights, Landed, Presented, TokenDigest, TokenValidator},
 };
+
+/// How many calls a request waits for at the most.
+const CALLS: usize = 3;
 
 /// Asks the authorization server about each token (RFC 7662), and remembers its answers for a short time.
 ///
@@ -69,8 +80,24 @@ use crate::{
 ///
 /// Good answers for 60 seconds and never beyond `exp`; refusals for 5 seconds; outages not at all. So a token that is
 /// revoked at the authorization server is let in for up to 60 seconds more, unless it is
-/// [invalidated](Self::invalidate) here; [`remember_for`](Self::remember_for) is that bound. Answers are this
-/// validator's own, by a keyed digest of the token: neither the token nor anything to find it by is in memory.
+/// [invalidated](Self::invalidate) here; [`remember_for`](Self::remember_for) is that bound, and on single routes a guard
+/// can demand a younger answer. A token that goes on being used is asked about again when 80 to 90 % of that time are
+/// over, and the request that is the occasion does not wait. Answers are this validator's own, by a keyed digest of the
+/// token: neither the token nor anything to find it by is in memory.
+///
+/// # When the authorization server does not answer
+///
+/// 1. Each exchange has a [`timeout`](Self::timeout). Where there was no connection, a second one is tried, for one call
+///    in ten.
+/// 2. There is a [bound](Self::max_calls_in_flight) on the calls under way. A quarter of them is kept for tokens that were
+///    good in the last minutes: who floods the service with made-up tokens does not shut those out.
+/// 3. After five calls in a row without an answer none is made for a second, then one; if that fails, none for two seconds,
+///    and so on up to thirty. A `Retry-After` of the server is heeded, up to a minute. Until then requests are answered at
+///    once.
+/// 4. That answer is a 503 with `Retry-After`; or, with [`stale_if_error`](Self::stale_if_error), what the server said last,
+///    for so much longer. [`CurrentToken::is_stale`] tells the handler.
+///
+/// What the server does say always counts, be it a refusal of the token or of this service.
 pub struct IntrospectionValidator {
     inner: Arc<Inner>,
 }
@@ -81,13 +108,17 @@ struct Inner {
     client: Client,
     rules: Rules,
     remembered: Remembered,
+    refresh_ahead: bool,
     flights: Flights<TokenDigest, Answer>,
+    upstream: Arc<Upstream>,
     tally: Arc<Tally>,
-    calls: Arc<Semaphore>,
 }
 
-/// What is known about a token, or why nothing is.
-type Answer = Result<CurrentToken, Rejection>;
+/// What can be done for a request without waiting.
+enum Decision {
+    Answer(Result<CurrentToken, Rejection>),
+    Ask(TokenDigest, Cause),
+}
 
 impl IntrospectionValidator {
     /// Forgets what is remembered about a token: the next request with it asks the authorization server. Call it when
@@ -98,65 +129,186 @@ impl IntrospectionValidator {
         self.inner.flights.forget(&digest);
     }
 
-    /// Waits for one call about the token, be it one that is under way.
-    async fn call(&self, presented: &Presented<'_>, digest: TokenDigest) -> Landed<Answer> {
-        let now = presented.now();
-        let start = || {
-            let (inner, token) = (Arc::clone(&self.inner), presented.token().to_owned());
-            let epoch = inner.remembered.epoch(&digest);
-            async move { inner.ask(&token, digest, now, epoch).await }
+    fn who(&self) -> &str {
+        self.inner.client.place.name()
+    }
+
+    fn decide(&self, presented: &Presented<'_>) -> Decision {
+        let Some(digest) = presented.digest() else {
+            let problem = "the operating system gives no random bytes";
+            return Decision::Answer(Err(Rejection::misconfigured(problem)));
         };
+        let now = presented.now();
+        let (stale, cause) = match self.inner.remembered.recall(&digest, now, oldest(presented, now)) {
+            Recalled::Good(token, renewal) => {
+                watch::remembered(self.who());
+                if let Some(renewal) = renewal {
+                    self.renew(presented, digest, renewal);
+                }
+                return Decision::Answer(Ok(token));
+            }
+            Recalled::Refused(refusal) => {
+                watch::remembered(self.who());
+                return Decision::Answer(Err(refusal));
+            }
+            Recalled::Old(stale) => (stale, Cause::Known),
+            Recalled::Nothing => (None, Cause::Unknown),
+        };
+        match (self.inner.upstream.outlook(now.monotonic), stale) {
+            (Outlook::Good, _) | (Outlook::Unsure, None) => Decision::Ask(digest, cause),
+            (Outlook::Unsure, Some(token)) => {
+                // Whether the server is back is found out by a call that nobody waits for.
+                let start = || Arc::clone(&self.inner).ask(self.question(presented, digest, now, cause, None));
+                self.inner.flights.start(digest, start);
+                Decision::Answer(Ok(self.served(token)))
+            }
+            (Outlook::Bad(_), Some(token)) => Decision::Answer(Ok(self.served(token))),
+            (Outlook::Bad(wait), None) => Decision::Answer(Err(asking::left_alone(wait))),
+        }
+    }
+
+    fn served(&self, stale: CurrentToken) -> CurrentToken {
+        self.inner.upstream.stale_served(self.who());
+        stale
+    }
+
+    /// Starts a call that nobody waits for, if there is a place for it and one about the token is not under way.
+    fn renew(&self, presented: &Presented<'_>, digest: TokenDigest, renewal: Renewal) {
+        let (inner, now) = (&self.inner, presented.now());
+        if !inner.refresh_ahead {
+            return;
+        }
+        // The chance is taken only where there is a place, and the place only by whoever takes the chance.
+        let Some(call) = inner.may_renew(now) else { return };
+        let Some(asked_at) = renewal.take() else { return };
+        // Nothing but an answer to a later question ends it before it has asked.
+        let since = asked_at.checked_add(Duration::from_nanos(1));
+        let start = || {
+            let question = self.question(presented, digest, now, Cause::Refresh, since);
+            Arc::clone(inner).ask(question.with_place(call))
+        };
+        inner.flights.start(digest, start);
+    }
+
+    fn question(
+        &self,
+        presented: &Presented<'_>,
+        digest: TokenDigest,
+        now: Moment,
+        cause: Cause,
+        since: Option<Instant>,
+    ) -> Question {
+        Question {
+            token: presented.token().to_owned(),
+            digest,
+            now,
+            epoch: self.inner.remembered.epoch(&digest),
+            cause,
+            since,
+            place: None,
+        }
+    }
+
+    /// Waits for a call about the token, be it one that is under way; for a second one where the first says nothing of use.
+    async fn wait(
+        &self,
+        presented: &Presented<'_>,
+        digest: TokenDigest,
+        cause: Cause,
+    ) -> Result<CurrentToken, Rejection> {
+        watch::asked(self.who());
+        let began = tokio::time::Instant::now();
+        let since = oldest(presented, presented.now());
         // Discovery and the exchange have one timeout each.
         let patience = self.inner.client.timeout * 2;
-        self.inner.flights.join(digest, patience, start).await
+        let mut failed_before = false;
+        for call in 0..CALLS {
+            // What is begun at once is as old as the request; a later one is begun when the one before it is over.
+            let now = match call {
+                0 => presented.now(),
+                _ => presented.now().later(began.elapsed()),
+            };
+            let start = || Arc::clone(&self.inner).ask(self.question(presented, digest, now, cause, since));
+            let landed = self.inner.flights.join(digest, patience, start).await;
+            let now = presented.now().later(began.elapsed());
+            let outage = match landed {
+                Landed::Own(Answer::Said(said)) => return said,
+                Landed::Joined(Answer::Said(Ok(token))) if since.is_some_and(|since| !token.was_asked_since(since)) => {
+                    // It was asked for by somebody who was content with less.
+                    continue;
+                }
+                Landed::Joined(Answer::Said(said)) => return said,
+                Landed::Own(Answer::Outage(outage)) | Landed::Joined(Answer::Outage(outage)) if failed_before => outage,
+                Landed::Own(Answer::Outage(outage)) => outage,
+                Landed::Joined(Answer::Outage(outage)) => {
+                    // It may have failed only because it was started earlier and its time was up; so this request gets a
+                    // call with a whole deadline, once. All who waited share that one, too. While the server is left alone
+                    // there is none.
+                    let is_worth_it = matches!(self.inner.upstream.outlook(now.monotonic), Outlook::Good);
+                    if is_worth_it && self.stand_in(presented, digest, now).is_none() {
+                        failed_before = true;
+                        continue;
+                    }
+                    outage
+                }
+                Landed::Lost => Rejection::unavailable("introspection: the call broke off"),
+            };
+            return self
+                .stand_in(presented, digest, now)
+                .map_or(Err(outage), |token| Ok(self.served(token)));
+        }
+        Err(Rejection::unavailable("introspection: no answer is young enough"))
+    }
+
+    /// An old answer that may be used for want of a new one. It is looked for at the end: it may have been taken back by
+    /// then.
+    fn stand_in(&self, presented: &Presented<'_>, digest: TokenDigest, now: Moment) -> Option<CurrentToken> {
+        match self.inner.remembered.recall(&digest, now, oldest(presented, now)) {
+            Recalled::Old(stale) => stale,
+            _ => None,
+        }
     }
 }
 
-impl Inner {
-    async fn ask(&self, token: &str, digest: TokenDigest, now: Moment, epoch: Epoch) -> Answer {
-        // A call about the same token may have ended between the look into memory and this one's start.
-        if let Some(known) = self.remembered.recall(&digest, now) {
-            return known;
-        }
-        let Ok(_permit) = self.calls.try_acquire() else {
-            return Err(Rejection::unavailable("introspection: too many calls are under way"));
-        };
-        let said = self.client.ask(token, now).await;
-        let answer = said.and_then(|body| self.rules.judge(&body, now));
-        self.tally.count(&answer, &self.client.place);
-        self.remembered.remember(digest, &answer, now, epoch);
-        answer
-    }
+/// When the server must have been asked at the earliest.
+fn oldest(presented: &Presented<'_>, now: Moment) -> Option<Instant> {
+    let max_age = presented.max_age()?;
+    // Where the clock cannot show that moment nothing but a new answer will do.
+    Some(now.monotonic.checked_sub(max_age).unwrap_or(now.monotonic))
 }
 
 impl TokenValidator for IntrospectionValidator {
     async fn validate(&self, presented: &Presented<'_>) -> Result<CurrentToken, Rejection> {
-        let Some(digest) = presented.digest() else {
-            return Err(Rejection::misconfigured("the operating system gives no random bytes"));
-        };
-        if let Some(known) = self.inner.remembered.recall(&digest, presented.now()) {
-            return known;
+        match self.decide(presented) {
+            Decision::Answer(answer) => answer,
+            Decision::Ask(digest, cause) => self.wait(presented, digest, cause).await,
         }
-        let landed = match self.call(presented, digest).await {
-            // It may have failed only because it was started earlier and its time was up; so this request gets a call
-            // with a whole deadline, once. All who waited share that one, too.
-            Landed::Joined(Err(outage)) if outage.kind() == RejectionKind::Unavailable => {
-                self.call(presented, digest).await
-            }
-            landed => landed,
-        };
-        match landed {
-            Landed::Own(answer) | Landed::Joined(answer) => answer,
-            Landed::Lost => Err(Rejection::unavailable("introspection: the call broke off")),
+    }
+
+    fn validate_now(&self, presented: &Presented<'_>) -> Option<Result<CurrentToken, Rejection>> {
+        match self.decide(presented) {
+            Decision::Answer(answer) => Some(answer),
+            Decision::Ask(..) => None,
         }
     }
 
     fn about(&self) -> About<'_> {
-        About::default().with_issuers(self.inner.rules.issuer.as_slice())
+        About::default()
+            .with_issuers(self.inner.rules.issuer.as_slice())
+            .that_asks_anew()
     }
 
-    fn validate_now(&self, presented: &Presented<'_>) -> Option<Result<CurrentToken, Rejection>> {
-        self.inner.remembered.recall(&presented.digest()?, presented.now())
+    async fn ready(&self, now: Moment) -> Result<(), Rejection> {
+        let Client {
+            place,
+            network,
+            timeout,
+            ..
+        } = &self.inner.client;
+        match place {
+            Place::Endpoint(_) => Ok(()),
+            Place::Issuer(_) => place.find(network, *timeout, now).await.map(drop),
+        }
     }
 }
 

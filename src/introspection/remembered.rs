@@ -1,7 +1,18 @@
 //! The answers that are remembered.
+//!
+//! ```text
+//!          asked     80 … 90 %     fresh for      stale bound
+//!  ─ nothing ─┼──────────┼─────────────┼───────────────┼───────────────┼─▶ exp, at the latest
+//!   ask       │ use      │ use, and    │ ask; while    │ ask; its calls│ as nothing
+//!             │          │ renew, once │ there is none:│ are not shed  │
+//!             │          │             │ use, as stale │ first         │
+//! ```
 
 use std::{
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     time::{Duration, Instant},
 };
 
@@ -14,6 +25,14 @@ use crate::{
     validate::TokenDigest,
 };
 
+/// For how long after it was fresh an answer is kept at least, so that the token is known: its calls are not the first
+/// that are shed.
+const KNOWN_FOR: Duration = Duration::from_secs(5 * 60);
+
+/// For how long a refusal is kept at least: longer than a call takes, so that a good answer to an earlier question, on its
+/// way still, does not come after it.
+const REFUSED_FOR: Duration = Duration::from_secs(60);
+
 /// Answers by token, each for a limited time: good ones and refusals apart, so that no number of made-up tokens drives
 /// out a good one. Outages are not answers.
 ///
@@ -21,8 +40,8 @@ use crate::{
 /// memory back.
 #[derive(Clone)]
 pub(super) struct Remembered {
-    good: Cache<TokenDigest, Entry<CurrentToken>>,
-    refused: Cache<TokenDigest, Entry<Rejection>>,
+    good: Cache<TokenDigest, Arc<Entry<CurrentToken>>>,
+    refused: Cache<TokenDigest, Arc<Entry<Rejection>>>,
     lifetimes: Lifetimes,
     capacity: u64,
     epochs: Arc<Mutex<Vec<Epoch>>>,
@@ -33,6 +52,8 @@ pub(super) struct Remembered {
 pub(super) struct Lifetimes {
     pub(super) good: Duration,
     pub(super) refused: Duration,
+    /// For how long after that good ones may stand in for one that cannot be had.
+    pub(super) stale: Duration,
 }
 
 /// Counts what was invalidated, among the tokens of one shard. An answer to a question from an earlier epoch is not
@@ -40,31 +61,64 @@ pub(super) struct Lifetimes {
 #[derive(Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Epoch(u64);
 
-#[derive(Clone)]
+/// What is known about a token.
+pub(super) enum Recalled {
+    /// It was good, a short time ago. With it comes the chance to renew the answer, where it is time for that.
+    Good(CurrentToken, Option<Renewal>),
+    /// It was refused, a short time ago.
+    Refused(Rejection),
+    /// It was good, too long ago. The answer may stand in for a newer one that cannot be had, if it is here.
+    Old(Option<CurrentToken>),
+    Nothing,
+}
+
+/// The one chance to renew a good answer before it is too old. Who comes later leaves it to whoever took it.
+pub(super) struct Renewal(Arc<Entry<CurrentToken>>);
+
+impl Renewal {
+    /// Takes the chance, if nobody has: when the answer was asked for.
+    pub(super) fn take(self) -> Option<Instant> {
+        let taken = self.0.renewed.swap(true, Ordering::Relaxed);
+        (!taken).then_some(self.0.asked_at)
+    }
+}
+
 struct Entry<T> {
     answer: T,
     asked_at: Instant,
+    /// What was left until `exp` at that moment.
+    life: Option<Duration>,
     kept_for: Duration,
+    renewed: AtomicBool,
 }
 
-impl<T: Clone> Entry<T> {
-    fn fresh(self, lifetime: Duration, now: Moment) -> Option<T> {
-        (now.since(self.asked_at) < lifetime).then_some(self.answer)
+impl<T> Entry<T> {
+    fn age(&self, now: Moment) -> Duration {
+        now.since(self.asked_at)
+    }
+}
+
+impl Entry<CurrentToken> {
+    /// RFC 7662 §4: "If the response contains the 'exp' parameter (expiration), the response MUST NOT be cached beyond the
+    /// time indicated therein." By the wall clock, and by the time that has passed since the server was asked.
+    fn is_over(&self, now: Moment) -> bool {
+        self.answer.expires_at().is_some_and(|exp| exp <= now.wall)
+            || self.life.is_some_and(|life| self.age(now) >= life)
     }
 }
 
 /// Each entry is kept for as long as it says.
 struct AsItSays;
 
-impl<T> Expiry<TokenDigest, Entry<T>> for AsItSays {
-    fn expire_after_create(&self, _: &TokenDigest, entry: &Entry<T>, _: Instant) -> Option<Duration> {
+impl<T> Expiry<TokenDigest, Arc<Entry<T>>> for AsItSays {
+    fn expire_after_create(&self, _: &TokenDigest, entry: &Arc<Entry<T>>, _: Instant) -> Option<Duration> {
         Some(entry.kept_for)
     }
 
     fn expire_after_update(
         &self,
         _: &TokenDigest,
-        entry: &Entry<T>,
+        entry: &Arc<Entry<T>>,
         _: Instant,
         _: Option<Duration>,
     ) -> Option<Duration> {
@@ -90,10 +144,10 @@ impl Weight for Rejection {
     }
 }
 
-fn cache<T: Weight + Clone + Send + Sync + 'static>(capacity: u64) -> Cache<TokenDigest, Entry<T>> {
+fn cache<T: Weight + Send + Sync + 'static>(capacity: u64) -> Cache<TokenDigest, Arc<Entry<T>>> {
     Cache::builder()
         .max_capacity(capacity)
-        .weigher(|_, entry: &Entry<T>| entry.answer.weight())
+        .weigher(|_, entry: &Arc<Entry<T>>| entry.answer.weight())
         .expire_after(AsItSays)
         .build()
 }
@@ -120,19 +174,33 @@ impl Remembered {
         Self::new(self.capacity, lifetimes)
     }
 
-    /// What was answered before, if that may still be used.
-    pub(super) fn recall(&self, digest: &TokenDigest, now: Moment) -> Option<Result<CurrentToken, Rejection>> {
-        if let Some(entry) = self.good.get(digest)
-            && let Some(token) = entry.fresh(self.lifetimes.good, now)
+    /// What was answered before. A good answer to a question from before `since` is too old.
+    pub(super) fn recall(&self, digest: &TokenDigest, now: Moment, since: Option<Instant>) -> Recalled {
+        let Lifetimes { good, refused, stale } = self.lifetimes;
+        let entry = self.good.get(digest);
+        if let Some(entry) = &entry
+            && entry.age(now) < good
+            && since.is_none_or(|since| entry.asked_at >= since)
         {
-            // RFC 7662 §4: "If the response contains the 'exp' parameter (expiration), the response MUST NOT be cached
-            // beyond the time indicated therein." Within the leeway after it the server is asked anew; what lies beyond
-            // that, the protector refuses.
-            let is_over = token.expires_at().is_some_and(|exp| exp <= now.wall);
-            return (!is_over || token.judge_time(now).is_err()).then_some(Ok(token));
+            if !entry.is_over(now) {
+                let is_due =
+                    entry.age(now) >= good.mul_f32(renewed_from(digest)) && !entry.renewed.load(Ordering::Relaxed);
+                return Recalled::Good(entry.answer.clone(), is_due.then(|| Renewal(Arc::clone(entry))));
+            }
+            // Within the leeway after `exp` the server is asked anew; what lies beyond that, the protector refuses.
+            return match entry.answer.judge_time(now) {
+                Ok(()) => Recalled::Old(None),
+                Err(_) => Recalled::Good(entry.answer.clone(), None),
+            };
         }
-        let refused = self.refused.get(digest)?;
-        refused.fresh(self.lifetimes.refused, now).map(Err)
+        if let Some(refusal) = self.refused.get(digest)
+            && refusal.age(now) < refused
+        {
+            return Recalled::Refused(refusal.answer.clone());
+        }
+        let Some(entry) = entry else { return Recalled::Nothing };
+        let may_stand_in = since.is_none() && !stale.is_zero() && entry.age(now) < good + stale && !entry.is_over(now);
+        Recalled::Old(may_stand_in.then(|| entry.answer.clone().gone_stale()))
     }
 
     /// Read it before the question is sent.
@@ -166,14 +234,14 @@ impl Remembered {
         }
         match answer {
             Ok(token) => {
-                let left = token.expires_at().map(|exp| exp.duration_since(asked.wall));
-                let kept_for = match left {
-                    None => self.lifetimes.good,
-                    Some(left) => left.unwrap_or_default().min(self.lifetimes.good),
-                };
+                let exp = token.expires_at();
+                let life = exp.map(|exp| exp.duration_since(asked.wall).unwrap_or_default());
+                let Lifetimes { good, stale, .. } = self.lifetimes;
+                let longest = good + stale.max(KNOWN_FOR);
+                let kept_for = life.map_or(longest, |life| life.min(longest));
                 self.refused.invalidate(&digest);
                 if !kept_for.is_zero() {
-                    self.good.insert(digest, entry(token, asked, kept_for));
+                    self.good.insert(digest, entry(token.clone(), asked, life, kept_for));
                 }
             }
             // An outage is no answer.
@@ -184,10 +252,9 @@ impl Remembered {
                 if rejection.kind() == RejectionKind::InvalidToken {
                     self.good.invalidate(&digest);
                 }
-                if !self.lifetimes.refused.is_zero() {
-                    self.refused
-                        .insert(digest, entry(rejection, asked, self.lifetimes.refused));
-                }
+                let kept_for = self.lifetimes.refused.max(REFUSED_FOR);
+                self.refused
+                    .insert(digest, entry(rejection.clone(), asked, None, kept_for));
             }
         }
     }
@@ -211,10 +278,20 @@ impl Remembered {
     }
 }
 
-fn entry<T: Clone>(answer: &T, asked: Moment, kept_for: Duration) -> Entry<T> {
-    Entry {
-        answer: answer.clone(),
+fn entry<T>(answer: T, asked: Moment, life: Option<Duration>, kept_for: Duration) -> Arc<Entry<T>> {
+    Arc::new(Entry {
+        answer,
         asked_at: asked.monotonic,
+        life,
         kept_for,
-    }
+        renewed: AtomicBool::new(false),
+    })
+}
+
+/// From which part of its time on the answer about a token is renewed: 80 to 90 %, so that what was remembered at the same
+/// time is not renewed at the same time.
+fn renewed_from(digest: &TokenDigest) -> f32 {
+    #[allow(clippy::cast_precision_loss, reason = "a small number")]
+    let spread = digest.shard() as f32 / TokenDigest::SHARDS as f32;
+    0.8 + 0.1 * spread
 }

@@ -1,6 +1,7 @@
 //! What the authorization server says about a token (RFC 7662 §2.2), judged.
 
 use bytes::Bytes;
+use serde::de::IgnoredAny;
 
 use crate::{
     claims::{Claims, foreign_claim},
@@ -28,6 +29,12 @@ const TOKEN_USES: [&str; 2] = ["access_token", "access"];
 
 /// `typ`, which some servers copy from the JWT: Keycloak (`Bearer`, against `ID`, `Refresh`, `Offline`), RFC 9068.
 const TYPES: [&str; 6] = ["bearer", "dpop", "at+jwt", "application/at+jwt", "jwt", "access"];
+
+/// Whether an answer broke off, or never was JSON: then it did not come from an introspection endpoint at work, and says
+/// as little as none. One that is JSON and cannot be understood is an answer.
+pub(super) fn is_broken(body: &Bytes) -> bool {
+    serde_json::from_slice::<IgnoredAny>(body).is_err()
+}
 
 impl Rules {
     /// Judges an answer. Whatever cannot be understood says nothing about the token, so it is an outage, not a refusal.

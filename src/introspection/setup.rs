@@ -3,7 +3,6 @@
 use std::{sync::Arc, time::Duration};
 
 use http::StatusCode;
-use tokio::sync::Semaphore;
 
 use super::{
     Inner, IntrospectionValidator,
@@ -19,15 +18,19 @@ use crate::{
     error::{SetupError, within, within_timeout},
     fetch::{Fetch, Network},
     token_rules::TokenRules,
+    upstream::Upstream,
     validate::Flights,
 };
 
-/// How many calls may be under way at the same time. They outlive the requests that started them, so no limit further out
+/// How many calls may be under way at the same time, unless it is said. They outlive the requests that started them, so no limit further out
 /// bounds them.
 const MAX_CALLS: usize = 256;
 
 /// The longest time for which an answer can be remembered.
 const LONGEST_MEMORY: Duration = Duration::from_secs(24 * 3600);
+
+/// The longest time for which an answer can stand in for one that cannot be had.
+const LONGEST_STALE: Duration = Duration::from_secs(3600);
 
 /// Where it asks.
 impl IntrospectionValidator {
@@ -184,11 +187,13 @@ impl IntrospectionValidator {
                     Lifetimes {
                         good: Duration::from_secs(60),
                         refused: Duration::from_secs(5),
+                        stale: Duration::ZERO,
                     },
                 ),
+                refresh_ahead: true,
                 flights: Flights::new(),
+                upstream: Arc::new(Upstream::new(MAX_CALLS)),
                 tally: Arc::default(),
-                calls: Arc::new(Semaphore::new(MAX_CALLS)),
             }),
         })
     }
@@ -219,8 +224,9 @@ impl IntrospectionValidator {
         self.with(|inner| inner.client.network = Network::new(fetch))
     }
 
-    /// How long one exchange with the authorization server may take; 5 s unless set. A request that has to wait for
-    /// discovery first may wait twice as long, and one that joined another's failing call twice as long again.
+    /// How long one exchange with the authorization server may take, a second try for want of a connection counted in; 5 s
+    /// unless set. A request that has to wait for discovery first may wait twice as long, and one that joined another's
+    /// failing call twice as long again.
     ///
     /// # Errors
     ///
@@ -231,7 +237,8 @@ impl IntrospectionValidator {
     }
 
     /// How long a good answer may be used; 60 s unless set, zero to ask on every request. It is how long a token may go
-    /// on being let in after it was revoked. No answer is used beyond its `exp`.
+    /// on being let in after it was revoked, while the authorization server can be asked. No answer is used beyond its
+    /// `exp`.
     ///
     /// # Errors
     ///
@@ -250,6 +257,45 @@ impl IntrospectionValidator {
     pub fn remember_refusals_for(self, time: Duration) -> Result<Self, SetupError> {
         let time = within("remember_refusals_for", time, Duration::ZERO..=LONGEST_MEMORY)?;
         Ok(self.with(|inner| inner.remembered = inner.remembered.with_lifetimes(|lifetimes| lifetimes.refused = time)))
+    }
+
+    /// Does not ask about a token again before the answer is too old. Without this, a token that is used when 80 to 90 % of
+    /// the time of [`remember_for`](Self::remember_for) are over is asked about then, by a call that no request waits for,
+    /// once for each answer.
+    #[must_use]
+    pub fn without_refresh_ahead(self) -> Self {
+        self.with(|inner| inner.refresh_ahead = false)
+    }
+
+    /// For how long after the time of [`remember_for`](Self::remember_for) a good answer may still be used **where the
+    /// authorization server cannot be reached**, is busy or fails; not at all unless set. A token that was revoked in the
+    /// meantime goes on being let in for as long: an outage logs nobody out, and nobody can be locked out during one.
+    ///
+    /// The time is counted from when the server was asked. No answer is used beyond its `exp`, or after the server was
+    /// heard to refuse the token; and none stands in for what the server does say, however odd. Where a route demands a
+    /// younger answer, there is none.
+    ///
+    /// # Errors
+    ///
+    /// When it is more than 1 h.
+    pub fn stale_if_error(self, time: Duration) -> Result<Self, SetupError> {
+        let time = within("stale_if_error", time, Duration::ZERO..=LONGEST_STALE)?;
+        Ok(self.with(|inner| inner.remembered = inner.remembered.with_lifetimes(|lifetimes| lifetimes.stale = time)))
+    }
+
+    /// How many calls may be under way at the same time; 256 unless set. Requests that would need one more are refused
+    /// with 503. A quarter is kept for tokens that were good in the last minutes, so that those of which nothing is known
+    /// are refused first; calls that only renew what is known are an eighth at the most.
+    ///
+    /// # Errors
+    ///
+    /// When it is not from 1 to 10 000.
+    pub fn max_calls_in_flight(self, calls: usize) -> Result<Self, SetupError> {
+        if !(1..=10_000).contains(&calls) {
+            let problem = format_args!("expected 1 to 10000 calls, got {calls}");
+            return Err(SetupError::new("max_calls_in_flight", problem));
+        }
+        Ok(self.with(|inner| inner.upstream = Arc::new(Upstream::new(calls))))
     }
 
     /// How many good answers are remembered; 10 000 unless set, zero for none. An answer of more than 4 KiB counts as

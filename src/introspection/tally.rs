@@ -2,10 +2,10 @@
 
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
-use super::Answer;
 use crate::{
     discovery::Place,
-    rejection::{Reason, RejectionKind},
+    rejection::{Reason, Rejection, RejectionKind},
+    token::CurrentToken,
 };
 
 /// After how many answers, all of them inactive, something is probably set up wrongly.
@@ -20,8 +20,8 @@ pub(super) struct Tally {
 
 impl Tally {
     /// Several servers say `"active": false` of every token when it is the asking that is wrong.
-    pub(super) fn count(&self, answer: &Answer, place: &Place) {
-        match answer {
+    pub(super) fn count(&self, said: &Result<CurrentToken, Rejection>, place: &Place) {
+        match said {
             Err(rejection) if rejection.reason() == Some(Reason::Inactive) => {
                 let alone = !self.any_active.load(Ordering::Relaxed);
                 if alone && self.inactive.fetch_add(1, Ordering::Relaxed) + 1 == SUSPICIOUS {

@@ -26,18 +26,13 @@ impl ResourceProtectorLayer {
     /// use std::time::Duration;
     ///
     /// use axum::{Router, routing::post};
-    /// use resource_protector::{MemoryTokenStore, ResourceProtectorLayer, StoreValidator, require_scope};
+    /// use resource_protector::{MemoryTokenStore, ResourceProtectorLayer, StoreValidator};
     ///
     /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
     /// let tokens = StoreValidator::new(MemoryTokenStore::new(), "https://api.example.com")?;
     /// let protector = ResourceProtectorLayer::new(tokens);
     /// let app: Router = Router::new()
-    ///     .route(
-    ///         "/transfers",
-    ///         post(|| async { "done" })
-    ///             .layer(require_scope("transfer"))
-    ///             .layer(protector.require_fresh(Duration::from_secs(5))?),
-    ///     )
+    ///     .route("/transfers", post(|| async { "done" }).layer(protector.require_fresh(Duration::from_secs(5))?))
     ///     .layer(protector);
     /// # Ok(())
     /// # }

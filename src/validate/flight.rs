@@ -1,7 +1,6 @@
 //! One call, however many wait for it.
 
 use std::{
-    collections::HashMap,
     fmt,
     hash::Hash,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -10,23 +9,16 @@ use std::{
 
 use tokio::{runtime::Handle, sync::watch};
 
+use super::book::{Book, Entered};
+
 /// Calls under way, by what they ask for.
 ///
 /// A call runs as a task of its own: it captures nothing of the request that started it and goes on when that request
-/// goes away. It ends by itself, so whoever starts one gives it a deadline.
-pub(crate) struct Flights<K, V>(Arc<Mutex<HashMap<K, Flight<V>>>>);
+/// goes away. It ends by itself, so whoever starts one gives it a deadline. Which calls there are is kept in a [`Book`].
+pub(crate) struct Flights<K, V>(Arc<Mutex<Book<K, Landing<V>>>>);
 
-struct Flight<V> {
-    number: u64,
-    landing: watch::Receiver<Option<V>>,
-}
-
-/// A call that can be waited for, and whether it was started just now.
-struct Launched<V> {
-    landing: watch::Receiver<Option<V>>,
-    own: bool,
-    number: u64,
-}
+/// Where the answer of a call will be. It is lost when the sender is gone and there is none.
+type Landing<V> = watch::Receiver<Option<V>>;
 
 /// How a call came out for one who waited.
 #[derive(Debug, PartialEq, Eq)]
@@ -45,7 +37,7 @@ where
     V: Clone + Send + Sync + 'static,
 {
     pub(crate) fn new() -> Self {
-        Self(Arc::new(Mutex::new(HashMap::new())))
+        Self(Arc::new(Mutex::new(Book::new())))
     }
 
     /// Waits for the call that asks for `key`, no longer than `patience`; starts it if none is under way.
@@ -56,10 +48,10 @@ where
     where
         F: Future<Output = V> + Send + 'static,
     {
-        let Some(Launched {
+        let Some(Entered {
+            number,
             mut landing,
             own,
-            number,
         }) = self.launch(key.clone(), start)
         else {
             return Landed::Lost;
@@ -67,7 +59,7 @@ where
         let landed = match tokio::time::timeout(patience, landing.wait_for(Option::is_some)).await {
             Ok(landed) => landed.ok().and_then(|value| value.clone()),
             Err(_) => {
-                self.clear(&key, number);
+                self.lock().end(&key, number);
                 None
             }
         };
@@ -88,69 +80,45 @@ where
 
     /// Whoever asks from now on does not get the answer of the call that is under way.
     pub(crate) fn forget(&self, key: &K) {
-        self.lock().remove(key);
+        self.lock().forget(key);
     }
 
-    fn launch<F>(&self, key: K, start: impl FnOnce() -> F) -> Option<Launched<V>>
+    /// Enters the call in the book, and starts it if it was not there.
+    fn launch<F>(&self, key: K, start: impl FnOnce() -> F) -> Option<Entered<Landing<V>>>
     where
         F: Future<Output = V> + Send + 'static,
     {
         let runtime = Handle::try_current().ok()?;
-        let mut flights = self.lock();
-        if let Some(flight) = flights.get(&key) {
-            return Some(Launched {
-                landing: flight.landing.clone(),
-                own: false,
-                number: flight.number,
-            });
-        }
-        let (land, landing) = watch::channel(None);
-        let number = NEXT.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-        flights.insert(
-            key.clone(),
-            Flight {
-                number,
-                landing: landing.clone(),
-            },
-        );
-        drop(flights);
-        let call = start();
-        let clear = Clear {
+        let mut land = None;
+        let entered = self.lock().join(key.clone(), || {
+            let (sender, landing) = watch::channel(None);
+            land = Some(sender);
+            landing
+        });
+        let Some(land) = land else { return Some(entered) };
+        // From here on it is taken off the book however it ends, be it that starting it panics.
+        let end = End {
             flights: Self(Arc::clone(&self.0)),
             key,
-            number,
+            number: entered.number,
         };
+        let call = start();
         runtime.spawn(async move {
             let value = call.await;
-            // Off the list before the answer is out: who comes after the answer starts a new call.
-            drop(clear);
+            // Off the book before the answer is out: who comes after the answer starts a new call.
+            drop(end);
             land.send_replace(Some(value));
         });
-        Some(Launched {
-            landing,
-            own: true,
-            number,
-        })
+        Some(entered)
     }
 
-    /// Takes this one flight off the list, and none that came after it.
-    fn clear(&self, key: &K, number: u64) {
-        let mut flights = self.lock();
-        if flights.get(key).is_some_and(|flight| flight.number == number) {
-            flights.remove(key);
-        }
-    }
-
-    fn lock(&self) -> MutexGuard<'_, HashMap<K, Flight<V>>> {
+    fn lock(&self) -> MutexGuard<'_, Book<K, Landing<V>>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// Tells a flight from a later one with the same key.
-static NEXT: std::sync::atomic::AtomicU64 = std::sync::atomic::AtomicU64::new(0);
-
-/// Takes a flight off the list when it is over, even if it panicked.
-struct Clear<K, V>
+/// Takes a call off the book when it is over, even if it panicked.
+struct End<K, V>
 where
     K: Clone + Eq + Hash + Send + 'static,
     V: Clone + Send + Sync + 'static,
@@ -160,13 +128,13 @@ where
     number: u64,
 }
 
-impl<K, V> Drop for Clear<K, V>
+impl<K, V> Drop for End<K, V>
 where
     K: Clone + Eq + Hash + Send + 'static,
     V: Clone + Send + Sync + 'static,
 {
     fn drop(&mut self) {
-        self.flights.clear(&self.key, self.number);
+        self.flights.lock().end(&self.key, self.number);
     }
 }
 

@@ -1,5 +1,6 @@
 //! The seam between the protector and whatever knows about tokens.
 
+mod book;
 mod by_issuer;
 mod digest;
 mod flight;

@@ -2,10 +2,14 @@
 
 mod answers;
 mod asking;
+mod bounds;
+mod breaking;
 mod discovery;
+mod freshness;
 mod log;
 mod memory;
 mod outages;
+mod stale;
 
 use std::{
     collections::HashMap,
@@ -34,7 +38,7 @@ use crate::{
     fetch::{Fetch, FetchError},
     harness::{MovedClock, present},
     protector::ResourceProtectorLayer,
-    rejection::Reason,
+    rejection::{Reason, RejectionKind},
     require::Requirement,
     secret::Secret,
 };
@@ -78,6 +82,11 @@ impl Server {
         *self.0.handler.lock().unwrap() = Arc::new(handler);
     }
 
+    /// Nobody is there.
+    fn goes_down(&self) {
+        self.answers(|_| Err(FetchError::new("the connection broke")));
+    }
+
     fn hold(&self) {
         self.0.permits.forget_permits(usize::MAX);
     }
@@ -111,6 +120,13 @@ impl Fetch for Server {
         self.0.asked.lock().unwrap().push(request.clone());
         self.0.permits.acquire().await.unwrap().forget();
         handler(&request)
+    }
+}
+
+/// Lets what was started get as far as it can.
+async fn settle() {
+    for _ in 0..100 {
+        tokio::task::yield_now().await;
     }
 }
 
@@ -178,6 +194,24 @@ impl Api {
     ) -> Result<CurrentToken, Rejection> {
         let layer = ResourceProtectorLayer::new(Arc::clone(&self.validator)).clock(self.clock.clone());
         present(options(layer), token).await
+    }
+
+    /// Presents it where the answer may be no older than this.
+    async fn present_within(&self, token: &str, max_age: Duration) -> Result<CurrentToken, Rejection> {
+        let request = Request::new(()).into_parts().0;
+        let presented = Presented::new(token, &request, self.clock.now()).no_older_than(max_age);
+        match self.validator.validate_now(&presented) {
+            Some(answer) => answer,
+            None => self.validator.validate(&presented).await,
+        }
+    }
+
+    /// What is answered without waiting, as a status; `None` where it takes a call.
+    fn status_at_once(&self, token: &str) -> Option<u16> {
+        let answer = presented(token, self.clock.now(), |presented| {
+            self.validator.validate_now(presented)
+        })?;
+        Some(answer.map_or_else(|refused| refused.status().as_u16(), |_| 200))
     }
 
     async fn status(&self, token: &str) -> u16 {

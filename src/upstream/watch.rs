@@ -1,0 +1,118 @@
+//! What is told of the calls to an authorization server: every event, and every place where something is worth counting.
+//!
+//! The names in `event` are stable. Who is asked is told by its URL without the query, or by the issuer's name; nothing
+//! here knows a token.
+
+use std::time::Duration;
+
+/// The target of everything about introspection.
+const INTROSPECTION: &str = "resource_protector::introspection";
+
+/// How a call came out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Outcome {
+    /// The server said what the token is worth.
+    Ok,
+    /// There was no connection: nothing was sent.
+    Connection,
+    /// There was no answer in time.
+    Timeout,
+    /// It asks for patience: 429, 503.
+    Busy,
+    /// It cannot do its work: 5xx, a connection or an answer that broke off, what is not JSON.
+    Failed,
+    /// It refuses this service's own request: 400, 401, 403.
+    Refused,
+    /// It answers, and not as such a server does.
+    Nonsense,
+}
+
+impl Outcome {
+    /// Whether it says that the server is not available: those failures are counted, and old answers stand in for the one
+    /// that is missing. What was answered, however odd, is never replaced by something older.
+    pub(crate) fn is_outage(self) -> bool {
+        match self {
+            Self::Connection | Self::Timeout | Self::Busy | Self::Failed => true,
+            Self::Ok | Self::Refused | Self::Nonsense => false,
+        }
+    }
+
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::Ok => "ok",
+            Self::Connection => "connection",
+            Self::Timeout => "timeout",
+            Self::Busy => "busy",
+            Self::Failed => "failed",
+            Self::Refused => "refused",
+            Self::Nonsense => "nonsense",
+        }
+    }
+}
+
+/// A call ended, `took` after it was begun; a look-up of the endpoint is counted in.
+pub(crate) fn call_ended(who: &str, outcome: Outcome, took: Duration) {
+    let (outcome, milliseconds) = (outcome.as_str(), took.as_millis());
+    tracing::trace!(target: INTROSPECTION, event = "call_ended", asked = who, outcome, milliseconds);
+}
+
+/// A call was not made: all places were taken, or the breaker is open.
+pub(crate) fn call_shed(who: &str, why: &'static str) {
+    tracing::debug!(target: INTROSPECTION, event = "call_shed", asked = who, why, "a call was not made");
+}
+
+/// A call is made once more, because nothing was sent the first time.
+pub(crate) fn retried(who: &str) {
+    tracing::debug!(target: INTROSPECTION, event = "retried", asked = who, "no connection: the call is made once more");
+}
+
+/// The server is left alone for a while.
+pub(crate) fn breaker_opened(who: &str, why: Outcome, wait: Duration) {
+    tracing::warn!(
+        target: INTROSPECTION,
+        event = "breaker_opened",
+        asked = who,
+        why = why.as_str(),
+        milliseconds = wait.as_millis(),
+        "the authorization server is not asked for a while"
+    );
+}
+
+/// One call goes out, to see whether the server is back.
+pub(crate) fn breaker_probing(who: &str) {
+    tracing::debug!(target: INTROSPECTION, event = "breaker_probing", asked = who, "is the authorization server back?");
+}
+
+/// The server is asked as ever again.
+pub(crate) fn breaker_closed(who: &str) {
+    tracing::info!(target: INTROSPECTION, event = "breaker_closed", asked = who, "the authorization server is back");
+}
+
+/// An answer was used that is older than it should be. `first` since the server last answered: that is worth a warning,
+/// and the many that follow are not.
+pub(crate) fn stale_served(who: &str, first: bool) {
+    if first {
+        tracing::warn!(
+            target: INTROSPECTION,
+            event = "stale_served",
+            asked = who,
+            "answers are used that are older than they should be: tokens that were revoked may be among them"
+        );
+    } else {
+        tracing::debug!(target: INTROSPECTION, event = "stale_served", asked = who, "an old answer is used");
+    }
+}
+
+/// An answer that will soon be too old could not be renewed. It is used on, for as long as it may be.
+pub(crate) fn refresh_failed(who: &str, why: &str) {
+    tracing::debug!(target: INTROSPECTION, event = "refresh_failed", asked = who, why, "an answer was not renewed");
+}
+
+/// A request was answered from memory: by what was said about the token a short time ago. It is on the path of every
+/// request, so nothing is written.
+#[inline]
+pub(crate) fn remembered(_who: &str) {}
+
+/// A request waits for a call.
+#[inline]
+pub(crate) fn asked(_who: &str) {}
