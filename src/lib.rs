@@ -135,9 +135,11 @@
 //! | name | is a | labels | what it says |
 //! |---|---|---|---|
 //! | `resource_protector_decisions_total` | counter | `decision`: as above; `kind`: `no_credentials`, `malformed`, `invalid_token`, `insufficient_scope`, `cross_site`, `too_large`, `unavailable`, `misconfigured`, of routes `bad_path` and `method_not_allowed`, and `none` where it is no refusal | one for every event above |
-//! | `resource_protector_tokens_total` | counter | `how`: `remembered`, `verified` (a good signature) | how it was found out what a token is worth |
-//! | `resource_protector_upstream_calls_total` | counter | `endpoint`: `jwks`, `metadata`; `outcome`: `ok`, `timeout`, `busy` (429, 503), `failed`, `nonsense` (any other status) | calls to authorization servers; a search for metadata in several places is one |
+//! | `resource_protector_tokens_total` | counter | `how`: `remembered`, `verified` (a good signature), `asked` (the request waited for a call), `stale` (an old answer stood in) | how it was found out what a token is worth |
+//! | `resource_protector_upstream_calls_total` | counter | `endpoint`: `introspection`, `jwks`, `metadata`; `outcome`: `ok`, `connection` (there was none), `timeout`, `busy` (429, 503), `failed`, `refused` (our own request was), `nonsense` (an answer of another kind), `shed` (not made: too many, or the breaker is open) | calls to authorization servers; a search for metadata in several places is one |
 //! | `resource_protector_upstream_seconds` | histogram | `endpoint` | how long they took |
+//! | `resource_protector_breaker_changes_total` | counter | `to`: `open`, `half_open`, `closed` | how often a server was left alone, tried, and taken up again |
+//! | `resource_protector_breaker_state` | gauge | `asked`: who is asked about tokens, by issuer or by URL | 0: closed; 1: half-open, the next call is a trial; 2: open, none is made |
 //! | `resource_protector_key_set_age_seconds` | gauge | `issuer`: who is asked for keys, by identifier or by URL | how long ago the keys were fetched |
 //!
 //! Gauges are taken when [`ready`](ResourceProtectorLayer::ready) is asked: by a readiness probe, or just before metrics are

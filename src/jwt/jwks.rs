@@ -445,6 +445,9 @@ fn outcome(answer: &Result<Response<Bytes>, FetchError>) -> &'static str {
         Ok(StatusCode::OK | StatusCode::NOT_MODIFIED) => "ok",
         Ok(StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE) => "busy",
         Ok(status) if !status.is_server_error() => "nonsense",
+        Err(error) if error.is_connection() => "connection",
+        Err(error) if error.is_timeout() => "timeout",
+        Err(error) if error.is_too_long() => "nonsense",
         Ok(_) | Err(_) => "failed",
     }
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use metrics::{counter, gauge, histogram};
 
-use super::{Asked, Decision, How};
+use super::{Asked, Breaker, Decision, How};
 use crate::rejection::RejectionKind;
 
 pub(crate) fn decided(decision: Decision) {
@@ -41,16 +41,48 @@ pub(crate) fn token(how: How) {
     match how {
         How::Remembered => count!("remembered"),
         How::Verified => count!("verified"),
+        How::Asked => count!("asked"),
+        How::Stale => count!("stale"),
+    }
+}
+
+impl Asked {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Introspection => "introspection",
+            Self::Jwks => "jwks",
+            Self::Metadata => "metadata",
+        }
     }
 }
 
 pub(crate) fn call_ended(asked: Asked, outcome: &'static str, took: Duration) {
-    let endpoint = match asked {
-        Asked::Jwks => "jwks",
-        Asked::Metadata => "metadata",
-    };
+    let endpoint = asked.as_str();
     counter!("resource_protector_upstream_calls_total", "endpoint" => endpoint, "outcome" => outcome).increment(1);
     histogram!("resource_protector_upstream_seconds", "endpoint" => endpoint).record(took.as_secs_f64());
+}
+
+pub(crate) fn call_shed(asked: Asked) {
+    let endpoint = asked.as_str();
+    counter!("resource_protector_upstream_calls_total", "endpoint" => endpoint, "outcome" => "shed").increment(1);
+}
+
+pub(crate) fn breaker_changed(to: Breaker) {
+    let to = match to {
+        Breaker::Closed => "closed",
+        Breaker::HalfOpen => "half_open",
+        Breaker::Open => "open",
+    };
+    counter!("resource_protector_breaker_changes_total", "to" => to).increment(1);
+}
+
+pub(crate) fn breaker_state(who: &str, state: Breaker) {
+    let state = match state {
+        Breaker::Closed => 0.0,
+        Breaker::HalfOpen => 1.0,
+        Breaker::Open => 2.0,
+    };
+    gauge!("resource_protector_breaker_state", "asked" => who.to_owned()).set(state);
 }
 
 pub(crate) fn key_set_age(who: &str, age: Duration) {

@@ -10,9 +10,9 @@ mod facade;
 mod silent;
 
 #[cfg(feature = "metrics")]
-pub(crate) use self::facade::{call_ended, decided, key_set_age, token};
+pub(crate) use self::facade::{breaker_changed, breaker_state, call_ended, call_shed, decided, key_set_age, token};
 #[cfg(not(feature = "metrics"))]
-pub(crate) use self::silent::{call_ended, decided, key_set_age, token};
+pub(crate) use self::silent::{breaker_changed, breaker_state, call_ended, call_shed, decided, key_set_age, token};
 use crate::rejection::RejectionKind;
 
 /// What was decided about a request.
@@ -34,11 +34,24 @@ pub(crate) enum How {
     Remembered,
     /// By a signature that was checked.
     Verified,
+    /// By a call that the request waited for.
+    Asked,
+    /// By an answer that is older than it should be.
+    Stale,
 }
 
 /// What is asked of an authorization server.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Asked {
+    Introspection,
     Jwks,
     Metadata,
+}
+
+/// Whether an authorization server is called.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Breaker {
+    Closed,
+    HalfOpen,
+    Open,
 }

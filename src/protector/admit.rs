@@ -106,6 +106,11 @@ impl Policy {
     /// Steps 3 to 5: judged on every request, whoever validated the token and however long ago.
     fn judge(&self, token: CurrentToken, now: Moment) -> Result<CurrentToken, Rejection> {
         token.judge_time(now)?;
+        if self.max_age.is_some() && token.is_stale() {
+            return Err(Rejection::unavailable(
+                "the route demands a younger answer than there is",
+            ));
+        }
         if token.confirmation().is_some() {
             // RFC 7800 §3.1 would let a binding be ignored that is not understood. Then a stolen token would be as good
             // as any.

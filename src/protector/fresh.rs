@@ -80,3 +80,36 @@ impl<S> Layer<S> for RequireFreshLayer {
         ResourceProtector::new(inner, Arc::clone(&self.policy))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        harness::present,
+        rejection::{Rejection, RejectionKind},
+        token::CurrentToken,
+        validate::{About, Presented, TokenValidator},
+    };
+
+    /// Says that it asks, and does not.
+    struct Lazy;
+
+    impl TokenValidator for Lazy {
+        async fn validate(&self, _: &Presented<'_>) -> Result<CurrentToken, Rejection> {
+            Ok(CurrentToken::vouch_for(&serde_json::json!({ "sub": "alice" }))?.gone_stale())
+        }
+
+        fn about(&self) -> About<'_> {
+            About::default().that_asks_anew()
+        }
+    }
+
+    #[tokio::test]
+    async fn an_answer_that_stands_in_for_another_is_good_enough_for_no_sensitive_route() {
+        let protector = ResourceProtectorLayer::new(Lazy);
+        assert!(present(protector.clone(), "t").await.unwrap().is_stale());
+        let sensitive = protector.resting_on_the_last(OLDEST).unwrap();
+        let refusal = present(sensitive, "t").await.unwrap_err();
+        assert_eq!(refusal.kind(), RejectionKind::Unavailable);
+    }
+}

@@ -13,9 +13,10 @@ use bytes::Bytes;
 use http::{Method, Request, Response, Uri, header};
 use http_body_util::Full;
 use resource_protector::{
-    About, ByIssuer, CurrentToken, FormTokenLayer, JwtValidator, MemoryTokenStore, Presented, Reason, Rejection,
-    RequireFreshLayer, Requirement, ResourceProtectorLayer, StoreValidator, TokenValidator, require_scope,
-    testing::TestClock,
+    About, ByIssuer, ClientAuth, CurrentToken, FormTokenLayer, IntrospectionValidator, JwtValidator, MemoryTokenStore,
+    Presented, Reason, Rejection, RequireFreshLayer, Requirement, ResourceProtectorLayer, StoreValidator,
+    TokenValidator, require_scope,
+    testing::{TestClock, TestIssuer},
 };
 use serde_json::json;
 use tower::ServiceBuilder;
@@ -291,6 +292,34 @@ async fn the_token_is_found_again_in_each_place_and_the_handler_still_cannot_see
         let left = reply.headers().get(header::VIA).map(|offers| offers.to_str().unwrap());
         assert_eq!(left, (place == "websocket").then_some("chat"), "{place}");
     }
+}
+
+#[tokio::test]
+async fn an_introspected_token_is_asked_about_anew_and_no_old_answer_stands_in() {
+    let clock = TestClock::new();
+    let issuer = TestIssuer::new("https://auth.test").with_clock(clock.clone());
+    let auth = ClientAuth::basic(TestIssuer::CLIENT_ID, TestIssuer::CLIENT_SECRET);
+    let tokens = IntrospectionValidator::discover(issuer.url(), auth, "https://api.test").unwrap();
+    let tokens = tokens.fetch(issuer.clone()).stale_if_error(600 * SECOND).unwrap();
+    let protector = ResourceProtectorLayer::new(tokens).clock(clock.clone());
+    let token = format!("Bearer {}", issuer.opaque_token("https://api.test").mint());
+    let plain = ServiceBuilder::new().layer(protector.clone()).service_fn(hello);
+    let sensitive = ServiceBuilder::new()
+        .layer(protector.clone())
+        .layer(protector.require_fresh(10 * SECOND).unwrap())
+        .service_fn(hello);
+    assert_eq!(ask(sensitive.clone(), request(&[&token])).await.body(), "alice");
+    clock.advance(10 * SECOND);
+    assert_eq!(ask(sensitive.clone(), request(&[&token])).await.body(), "alice");
+    assert_eq!(issuer.requests("/introspect"), 1);
+    clock.advance(SECOND);
+    assert_eq!(ask(sensitive.clone(), request(&[&token])).await.body(), "alice");
+    assert_eq!(issuer.requests("/introspect"), 2);
+    issuer.go_down();
+    clock.advance(61 * SECOND);
+    assert_eq!(ask(plain, request(&[&token])).await.body(), "alice");
+    let reply = ask(sensitive, request(&[&token])).await;
+    assert_refused(&reply, 503, Some("temporarily_unavailable"));
 }
 
 #[test]

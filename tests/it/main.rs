@@ -37,3 +37,4 @@ mod routes;
 mod servers;
 mod support;
 mod tower_contract;
+mod upkeep;

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use http::Response;
 use metrics_util::debugging::{DebugValue, DebuggingRecorder};
 use resource_protector::{
-    JwtValidator, ResourceProtectorLayer,
+    ByIssuer, ClientAuth, IntrospectionValidator, JwtValidator, ResourceProtectorLayer,
     config::ProtectorConfig,
     require_scope,
     testing::{TestClock, TestIssuer},
@@ -20,6 +20,8 @@ const DECISIONS: &str = "resource_protector_decisions_total";
 const TOKENS: &str = "resource_protector_tokens_total";
 const CALLS: &str = "resource_protector_upstream_calls_total";
 const SECONDS: &str = "resource_protector_upstream_seconds";
+const BREAKER_CHANGES: &str = "resource_protector_breaker_changes_total";
+const BREAKER_STATE: &str = "resource_protector_breaker_state";
 const KEY_SET_AGE: &str = "resource_protector_key_set_age_seconds";
 
 /// A value by its name and labels, written `name{label=value,label=value}`. Of a histogram it is how often something was
@@ -198,6 +200,152 @@ async fn the_age_of_a_key_set_is_taken_when_readiness_is_asked() {
     assert_eq!(only(KEY_SET_AGE, &counted.await), expected(&age));
 }
 
+/// What is known about opaque tokens, and how.
+struct Asking {
+    clock: TestClock,
+    issuer: TestIssuer,
+    layer: ResourceProtectorLayer,
+    token: String,
+}
+
+impl Asking {
+    fn new(options: impl FnOnce(IntrospectionValidator) -> IntrospectionValidator) -> Self {
+        let clock = TestClock::new();
+        let issuer = TestIssuer::new("https://auth.test").with_clock(clock.clone());
+        let auth = ClientAuth::basic(TestIssuer::CLIENT_ID, TestIssuer::CLIENT_SECRET);
+        let tokens = IntrospectionValidator::new("https://auth.test/introspect?a=b", auth, API).unwrap();
+        let layer = ResourceProtectorLayer::new(options(tokens.fetch(issuer.clone()))).clock(clock.clone());
+        let token = issuer.opaque_token(API).lifetime(Duration::from_secs(10_000)).mint();
+        Self {
+            clock,
+            issuer,
+            layer,
+            token,
+        }
+    }
+
+    async fn present(&self) -> u16 {
+        let reply = ask_behind(&self.layer, request(&[&format!("Bearer {}", self.token)])).await;
+        reply.status().as_u16()
+    }
+}
+
+#[tokio::test]
+async fn answers_about_tokens_are_counted_as_asked_remembered_and_stale() {
+    let asking = Asking::new(|tokens| tokens.stale_if_error(Duration::from_secs(600)).unwrap());
+    let counted = counted_by(async {
+        for _ in 0..3 {
+            assert_eq!(asking.present().await, 200);
+        }
+        asking.issuer.go_down();
+        asking.clock.advance(Duration::from_secs(61));
+        assert_eq!(asking.present().await, 200);
+    });
+    let counted = counted.await;
+    let tokens = [
+        // The last one waited in vain.
+        (TOKENS, "how=asked", 2.0),
+        (TOKENS, "how=remembered", 2.0),
+        (TOKENS, "how=stale", 1.0),
+    ];
+    assert_eq!(only(TOKENS, &counted), expected(&tokens));
+    let calls = [
+        (CALLS, "endpoint=introspection,outcome=ok", 1.0),
+        (CALLS, "endpoint=introspection,outcome=failed", 1.0),
+    ];
+    assert_eq!(only(CALLS, &counted), expected(&calls));
+    assert_eq!(
+        only(SECONDS, &counted),
+        expected(&[(SECONDS, "endpoint=introspection", 2.0)])
+    );
+}
+
+#[tokio::test]
+async fn a_breaker_is_counted_when_it_changes_and_told_when_readiness_is_asked() {
+    let asking = Asking::new(|tokens| tokens);
+    let name = "asked=https://auth.test/introspect";
+    let counted = counted_by(async {
+        asking.layer.ready().await.unwrap();
+    });
+    assert_eq!(counted.await, expected(&[(BREAKER_STATE, name, 0.0)]));
+
+    let counted = counted_by(async {
+        asking.issuer.go_down();
+        for _ in 0..6 {
+            assert_eq!(asking.present().await, 503);
+        }
+        asking.layer.ready().await.unwrap();
+    });
+    let counted = counted.await;
+    assert_eq!(only(BREAKER_STATE, &counted), expected(&[(BREAKER_STATE, name, 2.0)]));
+    assert_eq!(
+        only(BREAKER_CHANGES, &counted),
+        expected(&[(BREAKER_CHANGES, "to=open", 1.0)])
+    );
+    let failed = format!("{CALLS}{{endpoint=introspection,outcome=failed}}");
+    assert_eq!(counted.get(&failed), Some(&5.0), "{counted:?}");
+
+    let counted = counted_by(async {
+        asking.issuer.come_back();
+        asking.clock.advance(Duration::from_secs(1));
+        asking.layer.ready().await.unwrap();
+    });
+    assert_eq!(counted.await, expected(&[(BREAKER_STATE, name, 1.0)]));
+    let counted = counted_by(async {
+        assert_eq!(asking.present().await, 200);
+        asking.layer.ready().await.unwrap();
+    });
+    let counted = counted.await;
+    assert_eq!(only(BREAKER_STATE, &counted), expected(&[(BREAKER_STATE, name, 0.0)]));
+    let changes = [
+        (BREAKER_CHANGES, "to=half_open", 1.0),
+        (BREAKER_CHANGES, "to=closed", 1.0),
+    ];
+    assert_eq!(only(BREAKER_CHANGES, &counted), expected(&changes));
+}
+
+#[tokio::test]
+async fn a_call_that_is_not_made_is_counted_as_shed() {
+    let asking = Asking::new(|tokens| tokens.max_calls_in_flight(1).unwrap());
+    let counted = counted_by(async {
+        asking.issuer.stall();
+        let layer = asking.layer.clone();
+        let other = format!("Bearer {}", asking.issuer.opaque_token(API).mint());
+        let waiting = tokio::spawn(async move { ask_behind(&layer, request(&[&other])).await.status() });
+        while asking.issuer.requests("/introspect") < 1 {
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(asking.present().await, 503);
+        asking.issuer.come_back();
+        assert_eq!(waiting.await.unwrap(), 200);
+    });
+    let calls = [
+        (CALLS, "endpoint=introspection,outcome=ok", 1.0),
+        (CALLS, "endpoint=introspection,outcome=shed", 1.0),
+    ];
+    assert_eq!(only(CALLS, &counted.await), expected(&calls));
+}
+
+#[tokio::test]
+async fn an_issuer_that_a_client_made_up_becomes_no_label_even_where_tenants_are_made_on_demand() {
+    let fetch = TestIssuer::new("https://auth.test");
+    let tokens = ByIssuer::new().tenants(10, move |issuer| {
+        Some(JwtValidator::discover(issuer, API).ok()?.fetch(fetch.clone()))
+    });
+    let layer = ResourceProtectorLayer::new(tokens);
+    let issuer = TestIssuer::new("https://made-up.test");
+    let counted = counted_by(async {
+        let token = issuer.access_token(API).mint();
+        ask_behind(&layer, request(&[&format!("Bearer {token}")])).await;
+        let _ = layer.ready().await;
+    });
+    let counted = counted.await;
+    assert!(
+        !counted.is_empty() && !format!("{counted:?}").contains("made-up"),
+        "{counted:?}"
+    );
+}
+
 #[tokio::test]
 async fn no_label_has_anything_that_a_client_sent() {
     let world = World::new();
@@ -233,7 +381,16 @@ async fn no_label_has_anything_that_a_client_sent() {
 #[test]
 fn every_name_is_documented() {
     let documented = include_str!("../../src/lib.rs");
-    for name in [DECISIONS, TOKENS, CALLS, SECONDS, KEY_SET_AGE] {
+    let ours = [
+        DECISIONS,
+        TOKENS,
+        CALLS,
+        SECONDS,
+        BREAKER_CHANGES,
+        BREAKER_STATE,
+        KEY_SET_AGE,
+    ];
+    for name in ours {
         assert!(documented.contains(&format!("//! | `{name}` |")), "{name}");
     }
 }
