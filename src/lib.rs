@@ -150,7 +150,7 @@
 #![cfg_attr(docsrs, feature(doc_cfg))]
 // With all features nothing is dead. With some, the parts they share have corners that only the others use.
 #![cfg_attr(
-    not(all(feature = "jwt", feature = "introspection", feature = "config")),
+    not(all(feature = "jwt", feature = "introspection", feature = "config", feature = "metrics")),
     allow(dead_code, unused_imports)
 )]
 
