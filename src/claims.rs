@@ -5,6 +5,7 @@
 //! a `scope` that is a number is a sign that something else is wrong, too.
 
 use std::{
+    borrow::Cow,
     collections::BTreeMap,
     time::{Duration, SystemTime},
 };
@@ -17,6 +18,7 @@ use crate::{
     json::{self, JsonError, Object},
     rejection::{Reason, Rejection},
     scope::Scopes,
+    texts::Texts,
 };
 
 /// What an issuer calls the claims that are not called the same everywhere.
@@ -42,24 +44,67 @@ impl Default for ClaimNames {
 /// The claims that have a meaning here. An empty string says nothing and is read as absent.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Claims {
-    pub(crate) issuer: Option<String>,
-    pub(crate) subject: Option<String>,
-    pub(crate) audience: Vec<String>,
-    pub(crate) client_id: Option<String>,
+    pub(crate) issuer: Option<Text>,
+    pub(crate) subject: Option<Text>,
+    pub(crate) audience: Texts,
+    pub(crate) client_id: Option<Text>,
     pub(crate) scopes: Scopes,
     pub(crate) expires_at: Option<SystemTime>,
     pub(crate) not_before: Option<SystemTime>,
     pub(crate) issued_at: Option<SystemTime>,
     pub(crate) auth_time: Option<SystemTime>,
-    pub(crate) jwt_id: Option<String>,
-    pub(crate) session_id: Option<String>,
-    pub(crate) username: Option<String>,
-    pub(crate) acr: Option<String>,
+    pub(crate) jwt_id: Option<Text>,
+    pub(crate) session_id: Option<Text>,
+    pub(crate) username: Option<Text>,
+    pub(crate) acr: Option<Text>,
     pub(crate) amr: Vec<String>,
     pub(crate) roles: Vec<String>,
     pub(crate) groups: Vec<String>,
     pub(crate) entitlements: Vec<String>,
     pub(crate) confirmation: Option<Confirmation>,
+}
+
+/// A string of the JSON that claims were read from: where it stands, or, if it has escapes, what it says.
+///
+/// It means something only together with that JSON.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Text {
+    At { start: u32, end: u32 },
+    Own(Box<str>),
+}
+
+impl Text {
+    fn found(text: &str, json: &[u8]) -> Self {
+        let offset = (text.as_ptr() as usize).checked_sub(json.as_ptr() as usize);
+        let place = offset.and_then(|start| {
+            let end = start.checked_add(text.len()).filter(|end| *end <= json.len())?;
+            Some((u32::try_from(start).ok()?, u32::try_from(end).ok()?))
+        });
+        match place {
+            Some((start, end)) => Self::At { start, end },
+            None => Self::Own(text.into()),
+        }
+    }
+
+    pub(crate) fn of<'a>(&'a self, json: &'a [u8]) -> &'a str {
+        match self {
+            Self::Own(text) => text,
+            Self::At { start, end } => {
+                let text = json.get(*start as usize..*end as usize).unwrap_or_default();
+                std::str::from_utf8(text).unwrap_or_default()
+            }
+        }
+    }
+
+    pub(crate) fn within<'a>(&'a self, object: &Object<'a>) -> &'a str {
+        self.of(object.json())
+    }
+}
+
+impl From<&str> for Text {
+    fn from(text: &str) -> Self {
+        Self::Own(text.into())
+    }
 }
 
 /// Why claims cannot be used.
@@ -80,7 +125,11 @@ impl Claims {
         };
         let mut claims = Self::default();
         for (name, value) in object.members() {
-            let claim = Claim { name, value };
+            let claim = Claim {
+                name,
+                value,
+                json: object.json(),
+            };
             match name {
                 "iss" => claims.issuer = claim.text()?,
                 "sub" => claims.subject = claim.text()?,
@@ -118,6 +167,8 @@ impl Claims {
 struct Claim<'a> {
     name: &'a str,
     value: &'a RawValue,
+    /// In which it stands.
+    json: &'a [u8],
 }
 
 impl Claim<'_> {
@@ -132,9 +183,9 @@ impl Claim<'_> {
         }
     }
 
-    fn text(&self) -> Result<Option<String>, BadClaims> {
+    fn text(&self) -> Result<Option<Text>, BadClaims> {
         let text = json::text(self.value).ok_or_else(|| self.is_not("a string"))?;
-        Ok((!text.is_empty()).then(|| text.into_owned()))
+        Ok((!text.is_empty()).then(|| Text::found(&text, self.json)))
     }
 
     /// Strings (RFC 8176 §1), or objects that say when each method was used, as Supabase has them.
@@ -146,11 +197,12 @@ impl Claim<'_> {
         Ok(methods.into_iter().map(name).collect())
     }
 
-    fn one_or_many(&self) -> Result<Vec<String>, BadClaims> {
-        match json::text(self.value) {
-            Some(one) => Ok(vec![one.into_owned()]),
-            None => self.parse("a string or an array of strings"),
+    fn one_or_many(&self) -> Result<Texts, BadClaims> {
+        if let Some(one) = json::text(self.value) {
+            return Ok(Texts::one(&one));
         }
+        let many: Vec<Cow<'_, str>> = self.parse("a string or an array of strings")?;
+        Ok(many.iter().map(|one| &**one).collect())
     }
 
     /// A space-delimited string (RFC 9068 §2.2.3), or an array of strings, which many issuers send instead. An
@@ -159,8 +211,8 @@ impl Claim<'_> {
         if let Some(list) = json::text(self.value) {
             return Ok(Scopes::parse(&list));
         }
-        let scopes: Vec<String> = self.parse("a string or an array of strings")?;
-        Ok(scopes.iter().map(String::as_str).collect())
+        let scopes: Vec<Cow<'_, str>> = self.parse("a string or an array of strings")?;
+        Ok(scopes.iter().map(|scope| &**scope).collect())
     }
 
     /// Strings, or the complex values of RFC 7643 §4.1.2, of which `value` counts.

@@ -32,15 +32,18 @@ pub(crate) struct NotAString;
 
 /// The members of one JSON object, each name once, values not yet parsed.
 #[derive(Debug)]
-pub(crate) struct Object<'a>(Vec<(Cow<'a, str>, &'a RawValue)>);
+pub(crate) struct Object<'a> {
+    json: &'a [u8],
+    members: Vec<(Cow<'a, str>, &'a RawValue)>,
+}
 
 impl<'a> Object<'a> {
     /// Reads one object and nothing after it.
     pub(crate) fn parse(json: &'a [u8]) -> Result<Self, JsonError> {
         let text = std::str::from_utf8(json).map_err(|_| JsonError("not UTF-8"))?;
-        let object: Self = serde_json::from_str(text)
+        let Members(members) = serde_json::from_str(text)
             .map_err(|_| JsonError("not one JSON object, or with repeated or too many members"))?;
-        for (_, value) in &object.0 {
+        for (_, value) in &members {
             // Only what is nested can hide a repetition or be deep; scalars were checked by the first pass.
             if value.get().starts_with(['{', '[']) {
                 let mut inner = serde_json::Deserializer::from_str(value.get());
@@ -49,30 +52,35 @@ impl<'a> Object<'a> {
                     .map_err(|_| JsonError("nested too deep, or with repeated or too many members"))?;
             }
         }
-        Ok(object)
+        Ok(Self { json, members })
+    }
+
+    /// The JSON that it was read from.
+    pub(crate) fn json(&self) -> &'a [u8] {
+        self.json
     }
 
     /// The value of a member, as it was written.
     pub(crate) fn get(&self, name: &str) -> Option<&'a RawValue> {
-        self.0
+        self.members
             .iter()
             .find_map(|(member, value)| (member == name).then_some(*value))
     }
 
     /// The object without the members that are `null`, for formats in which those say nothing.
     pub(crate) fn without_nulls(mut self) -> Self {
-        self.0.retain(|(_, value)| value.get() != "null");
+        self.members.retain(|(_, value)| value.get() != "null");
         self
     }
 
     /// How many members there are.
     pub(crate) fn len(&self) -> usize {
-        self.0.len()
+        self.members.len()
     }
 
     /// The members, in the order in which they were written.
     pub(crate) fn members(&self) -> impl Iterator<Item = (&str, &'a RawValue)> {
-        self.0.iter().map(|(name, value)| (&**name, *value))
+        self.members.iter().map(|(name, value)| (&**name, *value))
     }
 
     /// The value of a member that has to be a string, if it is there.
@@ -95,12 +103,15 @@ pub(crate) fn text(value: &RawValue) -> Option<Cow<'_, str>> {
     }
 }
 
-impl<'de: 'a, 'a> Deserialize<'de> for Object<'a> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Members;
+/// The members of an object, each name once.
+struct Members<'a>(Vec<(Cow<'a, str>, &'a RawValue)>);
 
-        impl<'de> Visitor<'de> for Members {
-            type Value = Object<'de>;
+impl<'de: 'a, 'a> Deserialize<'de> for Members<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Map;
+
+        impl<'de> Visitor<'de> for Map {
+            type Value = Members<'de>;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.write_str("an object")
@@ -117,11 +128,11 @@ impl<'de: 'a, 'a> Deserialize<'de> for Object<'a> {
                 if !all_differ(members.iter().map(|(name, _)| &**name)) {
                     return Err(de::Error::custom("repeated members"));
                 }
-                Ok(Object(members))
+                Ok(Members(members))
             }
         }
 
-        deserializer.deserialize_map(Members)
+        deserializer.deserialize_map(Map)
     }
 }
 

@@ -158,6 +158,7 @@ mod audience;
 mod audit;
 #[cfg(feature = "axum")]
 mod axum;
+mod base64url;
 mod challenge;
 mod claims;
 mod clock;
@@ -189,6 +190,7 @@ mod store;
 mod template;
 #[cfg(feature = "testing")]
 pub mod testing;
+mod texts;
 mod token;
 mod token_rules;
 #[cfg(feature = "introspection")]

@@ -2,9 +2,7 @@
 
 use std::borrow::Cow;
 
-use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
-
-use crate::json::Object;
+use crate::{base64url, json::Object};
 
 /// Whether a token has the shape of a signed JWT: three segments, the first a JSON object with an `alg`.
 ///
@@ -27,12 +25,14 @@ pub(crate) fn unverified_issuer(token: &str) -> Option<String> {
 }
 
 fn with_object<T>(segment: &str, look: impl FnOnce(&Object<'_>) -> T) -> Option<T> {
-    let json = URL_SAFE_NO_PAD.decode(segment).ok()?;
+    let json = base64url::decode(segment).ok()?;
     Object::parse(&json).ok().map(|object| look(&object))
 }
 
 #[cfg(test)]
 mod tests {
+    use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+
     use super::*;
 
     fn segment(json: &str) -> String {

@@ -4,7 +4,10 @@ use std::{collections::HashSet, fmt, str::FromStr};
 
 use serde::{Deserialize, Serialize, de};
 
-use crate::error::{SetupError, shown};
+use crate::{
+    error::{SetupError, shown},
+    texts::Texts,
+};
 
 /// One scope that a route demands (RFC 6749 §3.3): `profile`, `orders:read`, `https://api.example.com/all`.
 ///
@@ -66,13 +69,27 @@ impl<'de> Deserialize<'de> for Scope {
 ///
 /// What an authorization server granted is compared, never rendered, so it may hold any character. No scopes means
 /// that: no rights that a scope could give.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Scopes(Vec<Box<str>>);
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct Scopes(Texts);
 
 impl Scopes {
     /// Reads a space-delimited list (RFC 6749 §3.3); surplus spaces and repetitions do not count.
     pub fn parse(list: &str) -> Self {
-        list.split(' ').collect()
+        Self::of(list.split(' '), list.len())
+    }
+
+    /// Those that differ from each other, which are about as long together as said.
+    fn of<'a>(scopes: impl IntoIterator<Item = &'a str>, length: usize) -> Self {
+        const FEW: usize = 16;
+        let (mut granted, mut seen) = (Texts::with_capacity(length), HashSet::new());
+        for scope in scopes.into_iter().filter(|scope| !scope.is_empty()) {
+            // Beyond a few, a comparison with all that came before would take time that grows with their square.
+            let is_known = granted.iter().take(FEW).any(|known| known == scope);
+            if !is_known && (granted.len() < FEW || seen.insert(scope)) {
+                granted.push(scope);
+            }
+        }
+        Self(granted)
     }
 
     /// Whether exactly this scope was granted.
@@ -82,7 +99,7 @@ impl Scopes {
 
     /// The granted scopes.
     pub fn iter(&self) -> impl Iterator<Item = &str> {
-        self.0.iter().map(AsRef::as_ref)
+        self.0.iter()
     }
 
     /// How many scopes were granted.
@@ -98,26 +115,20 @@ impl Scopes {
 
 impl<'a> FromIterator<&'a str> for Scopes {
     fn from_iter<I: IntoIterator<Item = &'a str>>(scopes: I) -> Self {
-        const FEW: usize = 16;
-        let (mut granted, mut seen) = (Vec::<Box<str>>::new(), HashSet::new());
-        for scope in scopes.into_iter().filter(|scope| !scope.is_empty()) {
-            // Beyond a few, a comparison with all that came before would take time that grows with their square.
-            let is_new = if granted.len() < FEW {
-                !granted.iter().any(|known| **known == *scope)
-            } else {
-                !granted.iter().take(FEW).any(|known| **known == *scope) && seen.insert(scope)
-            };
-            if is_new {
-                granted.push(scope.into());
-            }
-        }
-        Self(granted)
+        Self::of(scopes, 0)
+    }
+}
+
+impl fmt::Debug for Scopes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
     }
 }
 
 impl fmt::Display for Scopes {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0.join(" "))
+        let scopes: Vec<_> = self.iter().collect();
+        f.write_str(&scopes.join(" "))
     }
 }
 

@@ -14,7 +14,7 @@ use serde::{Serialize, de::DeserializeOwned};
 use serde_json::value::RawValue;
 
 use crate::{
-    claims::{ClaimNames, Claims, Confirmation},
+    claims::{ClaimNames, Claims, Confirmation, Text},
     clock::Moment,
     json::Object,
     rejection::{Reason, Rejection},
@@ -184,8 +184,8 @@ impl CurrentToken {
         self.facts.grounds.as_ref().is_some_and(Grounds::are_withdrawn)
     }
 
-    pub(crate) fn audience_list(&self) -> &[String] {
-        &self.facts.claims.audience
+    fn text<'a>(&'a self, claim: Option<&'a Text>) -> Option<&'a str> {
+        claim.map(|text| text.of(&self.facts.json))
     }
 
     /// Prepares the token for one request.
@@ -226,22 +226,22 @@ impl CurrentToken {
 
     /// Who the token is about: `sub`. Unique only together with the [issuer](Self::issuer).
     pub fn subject(&self) -> Option<&str> {
-        self.facts.claims.subject.as_deref()
+        self.text(self.facts.claims.subject.as_ref())
     }
 
     /// The client the token was issued to: `client_id`.
     pub fn client_id(&self) -> Option<&str> {
-        self.facts.claims.client_id.as_deref()
+        self.text(self.facts.claims.client_id.as_ref())
     }
 
     /// Who issued the token: `iss`.
     pub fn issuer(&self) -> Option<&str> {
-        self.facts.claims.issuer.as_deref()
+        self.text(self.facts.claims.issuer.as_ref())
     }
 
     /// For whom the token was issued: `aud`.
-    pub fn audience(&self) -> impl Iterator<Item = &str> {
-        self.facts.claims.audience.iter().map(String::as_str)
+    pub fn audience(&self) -> impl Iterator<Item = &str> + Clone {
+        self.facts.claims.audience.iter()
     }
 
     /// The scopes that were granted, as the issuer wrote them.
@@ -291,22 +291,22 @@ impl CurrentToken {
 
     /// The token's own identifier: `jti`.
     pub fn jwt_id(&self) -> Option<&str> {
-        self.facts.claims.jwt_id.as_deref()
+        self.text(self.facts.claims.jwt_id.as_ref())
     }
 
     /// The login session at the authorization server: `sid`.
     pub fn session_id(&self) -> Option<&str> {
-        self.facts.claims.session_id.as_deref()
+        self.text(self.facts.claims.session_id.as_ref())
     }
 
     /// A name for people to read: `username` (RFC 7662 §2.2). It may change and may be given to someone else.
     pub fn username(&self) -> Option<&str> {
-        self.facts.claims.username.as_deref()
+        self.text(self.facts.claims.username.as_ref())
     }
 
     /// How strongly the user was authenticated: `acr` (RFC 9470 §6).
     pub fn acr(&self) -> Option<&str> {
-        self.facts.claims.acr.as_deref()
+        self.text(self.facts.claims.acr.as_ref())
     }
 
     /// By which methods the user was authenticated: `amr`.

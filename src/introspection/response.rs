@@ -4,7 +4,7 @@ use bytes::Bytes;
 use serde::de::IgnoredAny;
 
 use crate::{
-    claims::{Claims, foreign_claim},
+    claims::{Claims, Text, foreign_claim},
     clock::Moment,
     error::shown,
     json::Object,
@@ -59,9 +59,10 @@ impl Rules {
         }
         let mut claims = Claims::read(&answer, &self.token.names).map_err(|error| nonsense(error.to_string()))?;
         self.is_access_token(&answer, &claims)?;
-        self.token.audience.judge(&claims.audience)?;
+        self.token.audience.judge(claims.audience.iter())?;
         if let Some(expected) = &self.issuer {
-            let found = claims.issuer.get_or_insert_with(|| expected.clone());
+            let found = claims.issuer.get_or_insert_with(|| Text::from(expected.as_str()));
+            let found = found.within(&answer);
             if found != expected {
                 return Err(Rejection::invalid_token(
                     Reason::Issuer,

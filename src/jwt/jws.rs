@@ -5,10 +5,10 @@
 
 use std::{borrow::Cow, sync::Arc};
 
-use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use quick_cache::sync::Cache;
 
 use crate::{
+    base64url,
     error::shown,
     json::Object,
     rejection::{Reason, Rejection},
@@ -146,15 +146,13 @@ impl Header {
     }
 }
 
-/// Refuses padding, white space, other alphabets, and bits that no byte stands for.
 fn decode(segment: &str) -> Result<Vec<u8>, Rejection> {
-    URL_SAFE_NO_PAD
-        .decode(segment)
-        .map_err(|_| malformed!("a segment is not canonical base64url"))
+    base64url::decode(segment).map_err(|_| malformed!("a segment is not canonical base64url"))
 }
 
 #[cfg(test)]
 mod tests {
+    use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
     use proptest::prelude::*;
 
     use super::*;

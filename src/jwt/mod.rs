@@ -115,7 +115,7 @@ impl JwtValidator {
             }
         }
         Some(known.and_then(|token| {
-            self.rules.token.audience.judge(token.audience_list())?;
+            self.rules.token.audience.judge(token.audience())?;
             Ok(Judged::Good(token))
         }))
     }
@@ -213,19 +213,18 @@ impl JwtValidator {
         let algorithm = self.algorithm(&jws)?;
         let (kid, now) = (jws.header.kid.as_deref(), presented.now());
         let lookup = remote.look(kid, algorithm, now);
-        match &lookup {
+        let lookup = match lookup {
             Lookup::Keys(keys) => {
-                let verdict = self.verify(&jws, presented, algorithm, keys);
+                let verdict = self.verify(&jws, presented, algorithm, &keys);
                 let is_wrong_key = matches!(&verdict, Err(refusal) if refusal.reason() == Some(Reason::Signature));
                 if !is_wrong_key || keys.has_named(kid, algorithm) || !remote.may_refetch(now) {
                     return verdict.map(Judged::Good);
                 }
+                Lookup::Wait
             }
-            Lookup::Refused(rejection) if rejection.kind() == RejectionKind::InvalidToken => {
-                return Err(rejection.clone());
-            }
-            Lookup::Refused(_) | Lookup::Wait => {}
-        }
+            Lookup::Refused(rejection) if rejection.kind() == RejectionKind::InvalidToken => return Err(rejection),
+            lookup => lookup,
+        };
         // A token of another issuer is refused for that: it causes no fetch, and an outage of ours is not its affair.
         let issuer = peek::unverified_issuer(presented.token());
         if !issuer.is_some_and(|issuer| self.rules.issuers.include(&issuer)) {

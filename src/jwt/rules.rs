@@ -206,14 +206,15 @@ impl Rules {
             .map_err(|error| Rejection::invalid_token(Reason::Format, format!("its payload is {error}")))?;
         let claims = Claims::read(&object, &self.token.names)
             .map_err(|error| Rejection::invalid_token(Reason::Claim, error.to_string()))?;
-        self.issuers.judge(claims.issuer.as_deref(), &object, issuer_of_key)?;
-        self.token.audience.judge(&claims.audience)?;
+        let issuer = claims.issuer.as_ref().map(|issuer| issuer.within(&object));
+        self.issuers.judge(issuer, &object, issuer_of_key)?;
+        self.token.audience.judge(claims.audience.iter())?;
         self.judge_kind(header, &object)?;
         self.judge_presence(&claims)?;
         for expected in &self.token.expected {
             expected.judge(&object)?;
         }
-        Ok(CurrentToken::new(claims, Bytes::from(payload)).with_leeway(self.token.leeway))
+        Ok(CurrentToken::new(claims, Bytes::from(payload.into_boxed_slice())).with_leeway(self.token.leeway))
     }
 
     /// Where the type does not say that this is an access token, a mark has to, and nothing may speak against it.

@@ -198,7 +198,7 @@ impl<S: TokenStore> TokenValidator for StoreValidator<S> {
         if record.revoked_at.is_some() {
             return Err(Rejection::invalid_token(Reason::Inactive, "the token was revoked"));
         }
-        self.audience.judge(&record.audience)?;
+        self.audience.judge(record.audience.iter().map(String::as_str))?;
         Ok(CurrentToken::vouch_for(&record)?.with_leeway(self.leeway))
     }
 
