@@ -43,7 +43,7 @@
 //! methods = ["GET"]                      # optional, else all
 //! scope = "profile"                      # optional; all of these, with spaces between
 //! any_scope = ["orders:read admin", "root"] # optional; and any of these alternatives
-//! # max_age_seconds = 5                  # optional; how old what is known of the token may be; 0 always asks
+//! ## max_age_seconds = 5                 # optional; how old what is known of the token may be; 0 always asks
 //!
 //! [[route]]
 //! path = "/shop"

@@ -194,8 +194,8 @@ fn jwts_of(issuer: &str, now: Moment) -> Vec<Forged> {
     let seconds = seconds.unwrap_or_default().as_secs();
     let claims = |audience: &str| {
         json!({
-            "iss": issuer, "aud": audience, "sub": "doctor", "client_id": "doctor", "azp": "doctor", "jti": unguessable(), "tid": TENANT,
-            "iat": seconds, "nbf": seconds, "exp": seconds.saturating_add(300), "scope": "",
+            "iss": issuer, "aud": audience, "sub": "doctor", "client_id": "doctor", "azp": "doctor", "tid": TENANT,
+            "jti": unguessable(), "iat": seconds, "nbf": seconds, "exp": seconds.saturating_add(300), "scope": "",
         })
     };
     let typ = "at+jwt";
