@@ -15,7 +15,6 @@
     clippy::indexing_slicing,
     missing_docs,
     unreachable_pub,
-    dead_code,
     reason = "not a part of the library"
 )]
 
@@ -225,7 +224,7 @@ fn report(length: Duration, server: &MoodyServer, figures: &Figures, memory: &[u
         "| known tokens refused inside their window | {} |",
         figures.failed.len()
     );
-    println!("| known tokens refused outside of it, 503 | {} |", figures.refused);
+    println!("| known tokens before their first answer, 503 | {} |", figures.refused);
     println!(
         "| slowest request with a remembered token | {} ms |",
         figures.slowest_remembered.as_millis()

@@ -125,7 +125,9 @@
 //! | `age_seconds` | of an admitted token: how old the authorization server's answer is |
 //!
 //! Neither tokens nor secrets nor subjects are in them. Trouble with keys has the target `resource_protector::keys`,
-//! trouble with introspection `resource_protector::introspection`, with secrets in files `resource_protector::secrets`.
+//! trouble with introspection `resource_protector::introspection`, with secrets in files `resource_protector::secrets`. The
+//! events of an outage have stable names in a field `event`: `breaker_opened`, `breaker_probing`, `breaker_closed`,
+//! `stale_served`, `refresh_failed`, `retried`, `call_shed` and `call_ended`.
 //!
 //! ## Metrics
 //!

@@ -10,9 +10,10 @@ mod asking;
 mod assertion;
 mod client;
 mod client_auth;
+mod options;
 mod remembered;
 mod response;
-mod setup;
+mod sources;
 mod tally;
 #[cfg(test)]
 mod tests;
@@ -231,41 +232,44 @@ impl IntrospectionValidator {
             let start = || Arc::clone(&self.inner).ask(self.question(presented, digest, now, cause, since));
             let landed = self.inner.flights.join(digest, patience, start).await;
             let now = presented.now().later(began.elapsed());
-            let outage = match landed {
+            let (outage, joined) = match landed {
                 Landed::Own(Answer::Said(said)) => return said,
                 Landed::Joined(Answer::Said(Ok(token))) if since.is_some_and(|since| !token.was_asked_since(since)) => {
                     // It was asked for by somebody who was content with less.
                     continue;
                 }
                 Landed::Joined(Answer::Said(said)) => return said,
-                Landed::Own(Answer::Outage(outage)) | Landed::Joined(Answer::Outage(outage)) if failed_before => outage,
-                Landed::Own(Answer::Outage(outage)) => outage,
-                Landed::Joined(Answer::Outage(outage)) => {
-                    // It may have failed only because it was started earlier and its time was up; so this request gets a
-                    // call with a whole deadline, once. All who waited share that one, too. While the server is left alone
-                    // there is none.
-                    let is_worth_it = matches!(self.inner.upstream.outlook(now.monotonic), Outlook::Good);
-                    if is_worth_it && self.stand_in(presented, digest, now).is_none() {
-                        failed_before = true;
-                        continue;
-                    }
-                    outage
-                }
-                Landed::Lost => Rejection::unavailable("introspection: the call broke off"),
+                Landed::Own(Answer::Outage(outage)) => (outage, false),
+                Landed::Joined(Answer::Outage(outage)) => (outage, true),
+                Landed::Lost => (Rejection::unavailable("introspection: the call broke off"), false),
             };
-            return self
-                .stand_in(presented, digest, now)
-                .map_or(Err(outage), |token| Ok(self.served(token)));
+            if let Some(answer) = self.stand_in(presented, digest, now) {
+                return answer;
+            }
+            // It may have failed only because it was started earlier and its time was up; so this request gets a call with
+            // a whole deadline, once. All who waited share that one, too. While the server is left alone there is none.
+            let is_worth_it = joined && !failed_before && self.inner.upstream.outlook(now.monotonic) == Outlook::Good;
+            if !is_worth_it {
+                return Err(outage);
+            }
+            failed_before = true;
         }
         Err(Rejection::unavailable("introspection: no answer is young enough"))
     }
 
-    /// An old answer that may be used for want of a new one. It is looked for at the end: it may have been taken back by
-    /// then.
-    fn stand_in(&self, presented: &Presented<'_>, digest: TokenDigest, now: Moment) -> Option<CurrentToken> {
+    /// What is remembered now that the call has failed: an old answer may do. It is looked for at the end, as it may have
+    /// been taken back, or another call have ended better.
+    fn stand_in(
+        &self,
+        presented: &Presented<'_>,
+        digest: TokenDigest,
+        now: Moment,
+    ) -> Option<Result<CurrentToken, Rejection>> {
         match self.inner.remembered.recall(&digest, now, oldest(presented, now)) {
-            Recalled::Old(stale) => stale,
-            _ => None,
+            Recalled::Good(token, _) => Some(Ok(token)),
+            Recalled::Refused(refusal) => Some(Err(refusal)),
+            Recalled::Old(stale) => stale.map(|token| Ok(self.served(token))),
+            Recalled::Nothing => None,
         }
     }
 }

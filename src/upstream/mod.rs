@@ -186,6 +186,6 @@ mod tests {
             let probe = upstream.call("as", Cause::Known, later, second).ok().unwrap();
             assert!(probe.ticket.is_probe && upstream.call("as", Cause::Known, later, second).is_err());
         }
-        assert_eq!(upstream.lock().in_flight.enter(Cause::Unknown), true);
+        assert!(upstream.lock().in_flight.enter(Cause::Unknown));
     }
 }

@@ -1,5 +1,7 @@
 //! An authorization server with moods, on a port of this machine. `benches/soak.rs` uses it, too.
 
+#![allow(dead_code, reason = "each of the two programs uses a part of it")]
+
 use std::{
     collections::HashMap,
     net::SocketAddr,
