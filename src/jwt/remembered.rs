@@ -112,3 +112,76 @@ impl Remembered {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::{Duration, Instant, SystemTime};
+
+    use serde_json::json;
+
+    use super::*;
+    use crate::rejection::Reason;
+
+    fn at(seconds: u64) -> Moment {
+        Moment {
+            wall: SystemTime::UNIX_EPOCH + Duration::from_secs(seconds),
+            monotonic: Instant::now(),
+        }
+    }
+
+    fn digest(n: usize) -> TokenDigest {
+        TokenDigest::of(&format!("token {n}")).unwrap()
+    }
+
+    fn good(subject: &str) -> Result<CurrentToken, Rejection> {
+        CurrentToken::vouch_for(&json!({ "sub": subject, "exp": 1000 }))
+    }
+
+    fn refused() -> Result<CurrentToken, Rejection> {
+        Err(Rejection::invalid_token(Reason::Audience, "for others"))
+    }
+
+    #[test]
+    fn no_number_of_useless_tokens_drives_out_a_good_one() {
+        let remembered = Remembered::with_capacity(100);
+        for n in 0..50 {
+            remembered.remember(digest(n), &good("alice"), None, at(0));
+        }
+        for n in 1000..6000 {
+            remembered.remember(digest(n), &refused(), None, at(0));
+            // Over when it was first seen.
+            remembered.remember(digest(10 * n), &good("mallory"), None, at(2000));
+        }
+        for n in 0..50 {
+            assert!(matches!(remembered.recall(&digest(n)), Some(Ok(_))), "{n}");
+        }
+    }
+
+    #[test]
+    fn what_is_remembered_stays_within_its_capacity() {
+        let remembered = Remembered::with_capacity(100);
+        for n in 0..5000 {
+            remembered.remember(digest(n), &good("alice"), None, at(0));
+            remembered.remember(digest(10_000 + n), &refused(), None, at(0));
+        }
+        let caches = remembered.0.as_ref().unwrap();
+        assert!(caches.good.weight() <= 100 && caches.useless.weight() <= 10);
+    }
+
+    #[test]
+    fn long_claims_count_for_more() {
+        let remembered = Remembered::with_capacity(100);
+        let long = CurrentToken::vouch_for(&json!({ "sub": "x".repeat(40_000), "exp": 1000 }));
+        remembered.remember(digest(1), &long, None, at(0));
+        assert_eq!(remembered.0.as_ref().unwrap().good.weight(), 10);
+    }
+
+    #[test]
+    fn a_refusal_is_forgotten_with_the_key_that_vouched_for_the_token() {
+        let (remembered, grounds) = (Remembered::default(), Grounds::default());
+        remembered.remember(digest(1), &refused(), Some(grounds.clone()), at(0));
+        assert!(matches!(remembered.recall(&digest(1)), Some(Err(_))));
+        grounds.withdraw();
+        assert!(remembered.recall(&digest(1)).is_none());
+    }
+}
