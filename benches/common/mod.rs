@@ -54,8 +54,8 @@ pub const TOKEN_LENGTH: usize = 1024;
 pub const ROOM_FOR_ALL: usize = 2_000_000;
 
 /// The one place where a validator is told how many verified tokens it remembers, 0 for none.
-pub fn remembering(validator: JwtValidator, _tokens: usize) -> JwtValidator {
-    validator
+pub fn remembering(validator: JwtValidator, tokens: usize) -> JwtValidator {
+    validator.capacity(tokens)
 }
 
 /// An issuer, and the claims of its tokens that make them 1 KiB long.

@@ -1,12 +1,10 @@
 //! Several issuers behind one layer.
 
-use std::{
-    collections::HashMap,
-    fmt,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-};
+use std::{collections::HashMap, fmt, sync::Arc};
 
-use super::{About, AnyValidator, Presented, TokenValidator, all};
+use quick_cache::sync::Cache;
+
+use super::{About, AnyValidator, Presented, TokenDigest, TokenValidator, all, on_demand::OnDemand};
 use crate::{
     clock::Moment,
     error::{SetupError, at_start, shown},
@@ -45,29 +43,22 @@ pub struct ByIssuer {
     opaque: Vec<(String, Arc<dyn AnyValidator>)>,
     /// The prefixes among them, as they were given.
     prefixes: Vec<String>,
+    seen: Seen,
 }
 
-/// Validators that are made when their issuer is first seen.
-struct OnDemand {
-    make: Box<MakeValidator>,
-    capacity: usize,
-    made: Mutex<Made>,
-}
-
-type MakeValidator = dyn Fn(&str) -> Option<Arc<dyn AnyValidator>> + Send + Sync;
-
-#[derive(Default)]
-struct Made {
-    tenants: HashMap<String, Tenant>,
-    /// Counts uses, to tell who was used last.
-    uses: u64,
-}
-
-struct Tenant {
+/// The one validator that is responsible for a token, and the issuer for which it is.
+struct Route {
     validator: Arc<dyn AnyValidator>,
-    /// Whether any token of it was ever good. A made-up name can make a tenant, but not a good token.
-    proven: bool,
-    last_use: u64,
+    issuer: Option<Arc<str>>,
+}
+
+/// The issuers that good JWTs name, so that those need not be taken apart again.
+struct Seen(Cache<TokenDigest, Arc<str>>);
+
+impl Default for Seen {
+    fn default() -> Self {
+        Self(Cache::new(10_000))
+    }
 }
 
 impl ByIssuer {
@@ -162,11 +153,9 @@ impl ByIssuer {
         capacity: usize,
         make: impl Fn(&str) -> Option<V> + Send + Sync + 'static,
     ) -> Self {
-        self.tenants = Some(OnDemand {
-            make: Box::new(move |issuer| make(issuer).map(|validator| Arc::new(validator) as Arc<dyn AnyValidator>)),
-            capacity: capacity.max(1),
-            made: Mutex::default(),
-        });
+        self.tenants = Some(OnDemand::new(capacity, move |issuer| {
+            make(issuer).map(|validator| Arc::new(validator) as Arc<dyn AnyValidator>)
+        }));
         self
     }
 
@@ -243,12 +232,25 @@ impl ByIssuer {
         by_name.or_else(|| Some(&by_template()?.1)).cloned()
     }
 
-    /// Finds the one validator that is responsible, and the issuer for which it is.
-    fn route(&self, token: &str) -> Result<(Arc<dyn AnyValidator>, Option<String>), Rejection> {
+    /// The validator for this issuer, which may be made for it now.
+    fn validator(&self, issuer: &str) -> Option<Arc<dyn AnyValidator>> {
+        self.known(issuer).or_else(|| self.tenants.as_ref()?.validator(issuer))
+    }
+
+    fn route(&self, presented: &Presented<'_>) -> Result<Route, Rejection> {
+        let token = presented.token();
+        let seen = presented.digest().and_then(|digest| self.seen.0.get(&digest));
+        if let Some((validator, issuer)) = seen.and_then(|issuer| Some((self.validator(&issuer)?, issuer))) {
+            let issuer = Some(issuer);
+            return Ok(Route { validator, issuer });
+        }
         if !peek::looks_like_jwt(token) {
             let matching = self.opaque.iter().find(|(prefix, _)| token.starts_with(prefix));
             return match matching {
-                Some((_, validator)) => Ok((Arc::clone(validator), None)),
+                Some((_, validator)) => Ok(Route {
+                    validator: Arc::clone(validator),
+                    issuer: None,
+                }),
                 None => Err(Rejection::invalid_token(
                     Reason::Format,
                     "no validator is responsible for opaque tokens like this",
@@ -258,11 +260,11 @@ impl ByIssuer {
         let Some(issuer) = peek::unverified_issuer(token) else {
             return Err(Rejection::invalid_token(Reason::Issuer, "the JWT names no issuer"));
         };
-        match self
-            .known(&issuer)
-            .or_else(|| self.tenants.as_ref()?.validator(&issuer))
-        {
-            Some(validator) => Ok((validator, Some(issuer))),
+        match self.validator(&issuer) {
+            Some(validator) => Ok(Route {
+                validator,
+                issuer: Some(issuer.into()),
+            }),
             None => Err(Rejection::invalid_token(
                 Reason::Issuer,
                 format!("no validator is responsible for the issuer {}", shown(&issuer)),
@@ -271,67 +273,18 @@ impl ByIssuer {
     }
 }
 
-impl OnDemand {
-    fn validator(&self, issuer: &str) -> Option<Arc<dyn AnyValidator>> {
-        if let Some(tenant) = self.lock().used(issuer) {
-            return Some(Arc::clone(&tenant.validator));
-        }
-        let validator = (self.make)(issuer)?;
-        let mut made = self.lock();
-        if let Some(tenant) = made.used(issuer) {
-            // Somebody else was faster.
-            return Some(Arc::clone(&tenant.validator));
-        }
-        if made.tenants.len() >= self.capacity {
-            made.make_room();
-        }
-        let tenant = Tenant {
-            validator: Arc::clone(&validator),
-            proven: false,
-            last_use: made.uses,
-        };
-        made.tenants.insert(issuer.to_owned(), tenant);
-        Some(validator)
-    }
-
-    fn prove(&self, issuer: &str) {
-        if let Some(tenant) = self.lock().tenants.get_mut(issuer) {
-            tenant.proven = true;
-        }
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Made> {
-        self.made.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Made {
-    fn used(&mut self, issuer: &str) -> Option<&Tenant> {
-        self.uses += 1;
-        let tenant = self.tenants.get_mut(issuer)?;
-        tenant.last_use = self.uses;
-        Some(tenant)
-    }
-
-    /// Gives up the tenant that has no good token to show for itself, and of those the one that was not used for longest.
-    fn make_room(&mut self) {
-        let first_to_go = self
-            .tenants
-            .iter()
-            .min_by_key(|(_, tenant)| (tenant.proven, tenant.last_use));
-        if let Some(issuer) = first_to_go.map(|(issuer, _)| issuer.clone()) {
-            self.tenants.remove(&issuer);
-        }
-    }
-}
-
 impl ByIssuer {
     /// The validator that was chosen by an issuer must have found that issuer, if it found any.
-    fn same_issuer(&self, token: CurrentToken, routed: Option<&str>) -> Result<CurrentToken, Rejection> {
+    fn same_issuer(
+        &self,
+        token: CurrentToken,
+        presented: &Presented<'_>,
+        routed: Option<&Arc<str>>,
+    ) -> Result<CurrentToken, Rejection> {
         let Some(routed) = routed else {
             return Ok(token);
         };
-        if let Some(found) = token.issuer().filter(|found| *found != routed) {
+        if let Some(found) = token.issuer().filter(|found| **found != **routed) {
             return Err(Rejection::invalid_token(
                 Reason::Issuer,
                 format!(
@@ -344,22 +297,29 @@ impl ByIssuer {
         if let Some(tenants) = self.tenants.as_ref().filter(|_| self.known(routed).is_none()) {
             tenants.prove(routed);
         }
+        if let Some(digest) = presented.digest()
+            && self.seen.0.peek(&digest).is_none()
+        {
+            self.seen.0.insert(digest, Arc::clone(routed));
+        }
         Ok(token)
     }
 }
 
 impl TokenValidator for ByIssuer {
     async fn validate(&self, presented: &Presented<'_>) -> Result<CurrentToken, Rejection> {
-        let (validator, issuer) = self.route(presented.token())?;
-        self.same_issuer(validator.later(presented).await?, issuer.as_deref())
+        let presented = &presented.named();
+        let Route { validator, issuer } = self.route(presented)?;
+        self.same_issuer(validator.later(presented).await?, presented, issuer.as_ref())
     }
 
     fn validate_now(&self, presented: &Presented<'_>) -> Option<Result<CurrentToken, Rejection>> {
-        match self.route(presented.token()) {
+        let presented = &presented.named();
+        match self.route(presented) {
             Err(rejection) => Some(Err(rejection)),
-            Ok((validator, issuer)) => {
+            Ok(Route { validator, issuer }) => {
                 let answer = validator.now(presented)?;
-                Some(answer.and_then(|token| self.same_issuer(token, issuer.as_deref())))
+                Some(answer.and_then(|token| self.same_issuer(token, presented, issuer.as_ref())))
             }
         }
     }

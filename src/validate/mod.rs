@@ -4,6 +4,7 @@ mod book;
 mod by_issuer;
 mod digest;
 mod flight;
+mod on_demand;
 
 use std::{
     fmt,
