@@ -4,7 +4,7 @@ use super::*;
 
 const MINUTE: u64 = 60_000;
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_token_in_use_is_asked_about_again_before_its_answer_is_too_old_and_nobody_waits_for_it() {
     let server = Server::new(good());
     let api = Api::new(&server);
@@ -27,7 +27,7 @@ async fn a_token_in_use_is_asked_about_again_before_its_answer_is_too_old_and_no
     assert_eq!(server.calls(), 2);
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_token_that_is_not_used_is_not_asked_about() {
     let server = Server::new(good());
     let api = Api::new(&server);
@@ -37,7 +37,7 @@ async fn a_token_that_is_not_used_is_not_asked_about() {
     assert_eq!(server.calls(), 1);
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn renewing_ahead_can_be_left_out() {
     let server = Server::new(good());
     let api = Api::with(&server, IntrospectionValidator::without_refresh_ahead);
@@ -51,7 +51,7 @@ async fn renewing_ahead_can_be_left_out() {
     assert_eq!(server.calls(), 2);
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn what_was_remembered_together_is_not_renewed_together() {
     let server = Server::new(good());
     let api = Api::with(&server, |validator| validator.max_calls_in_flight(10_000).unwrap());
@@ -74,7 +74,7 @@ async fn what_was_remembered_together_is_not_renewed_together() {
     assert!(sum > 150 && renewed.iter().all(|&calls| calls < 60), "{renewed:?}");
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn an_answer_that_could_not_be_renewed_is_used_until_it_is_too_old_and_not_tried_again_before() {
     let server = Server::new(good());
     let api = Api::new(&server);
@@ -91,7 +91,7 @@ async fn an_answer_that_could_not_be_renewed_is_used_until_it_is_too_old_and_not
     assert_eq!(server.calls(), 3);
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_revocation_that_is_learned_ahead_counts_from_then_on() {
     let server = Server::new(good());
     let api = Api::new(&server);
@@ -103,7 +103,7 @@ async fn a_revocation_that_is_learned_ahead_counts_from_then_on() {
     assert_eq!(api.status("t1").await, 401);
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn an_answer_whose_token_expires_before_is_not_renewed() {
     let server = Server::new(good_but("exp", json!(NOW + 45)));
     let api = Api::new(&server);
@@ -114,7 +114,7 @@ async fn an_answer_whose_token_expires_before_is_not_renewed() {
     assert_eq!(server.calls(), 1);
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn renewals_are_a_part_of_the_calls_and_one_that_finds_no_place_has_its_turn_later() {
     let server = Server::new(good());
     let api = Api::with(&server, |validator| validator.max_calls_in_flight(16).unwrap());
@@ -139,7 +139,7 @@ async fn renewals_are_a_part_of_the_calls_and_one_that_finds_no_place_has_its_tu
     server.release(20);
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn where_a_younger_answer_is_demanded_the_server_is_asked_and_everybody_profits() {
     let server = Server::new(good());
     let api = Api::new(&server);
@@ -160,7 +160,7 @@ async fn where_a_younger_answer_is_demanded_the_server_is_asked_and_everybody_pr
     assert_eq!(api.status("t1").await, 401);
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn who_demands_a_younger_answer_is_not_content_with_a_call_that_was_begun_too_early() {
     let server = Server::new(good());
     server.hold();
@@ -187,7 +187,7 @@ async fn who_demands_a_younger_answer_is_not_content_with_a_call_that_was_begun_
     assert_eq!(server.calls(), 2);
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn who_demands_a_younger_answer_shares_a_call_that_was_begun_late_enough() {
     let server = Server::new(good());
     server.hold();
@@ -208,7 +208,7 @@ async fn who_demands_a_younger_answer_shares_a_call_that_was_begun_late_enough()
     assert_eq!(server.calls(), 1);
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_younger_answer_that_cannot_be_had_is_a_503_though_an_older_one_is_remembered() {
     let server = Server::new(good());
     let api = Api::with(&server, |validator| {
@@ -223,4 +223,31 @@ async fn a_younger_answer_that_cannot_be_had_is_a_503_though_an_older_one_is_rem
     let refused = api.present_within("t1", Duration::from_secs(10)).await.unwrap_err();
     assert_eq!(refused.kind(), RejectionKind::Unavailable);
     assert_eq!(api.status("t1").await, 200);
+}
+
+#[tokio::test(start_paused = true)]
+async fn those_who_demand_a_younger_answer_share_the_next_call() {
+    let server = Server::new(good());
+    server.hold();
+    let api = Api::new(&server);
+    let mut waiting = tokio::task::JoinSet::new();
+    let first = api.clone();
+    waiting.spawn(async move { first.status("t1").await == 200 });
+    server.until_asked(1).await;
+    for _ in 0..10 {
+        // Both clocks go, that of the requests and that of the runtime.
+        api.clock.advance(10);
+        tokio::time::advance(Duration::from_millis(10)).await;
+        let strict = api.clone();
+        waiting.spawn(async move { strict.present_within("t1", Duration::ZERO).await.is_ok() });
+        settle().await;
+    }
+    server.release(1);
+    server.until_asked(2).await;
+    settle().await;
+    server.release(100);
+    while let Some(let_in) = waiting.join_next().await {
+        assert!(let_in.unwrap());
+    }
+    assert_eq!(server.calls(), 2);
 }

@@ -9,7 +9,7 @@ fn bridging(server: &Server) -> Api {
     })
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn in_an_outage_an_old_answer_is_used_up_to_its_bound_and_says_that_it_is_old() {
     let server = Server::new(good());
     let api = bridging(&server);
@@ -27,7 +27,7 @@ async fn in_an_outage_an_old_answer_is_used_up_to_its_bound_and_says_that_it_is_
     assert!(!api.present("t1").await.unwrap().is_stale());
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn unless_it_is_allowed_no_old_answer_is_used() {
     let server = Server::new(good());
     let api = Api::new(&server);
@@ -37,7 +37,7 @@ async fn unless_it_is_allowed_no_old_answer_is_used() {
     assert_eq!(api.status("t1").await, 503);
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_token_that_was_never_seen_is_a_503_in_an_outage() {
     let server = Server::new(good());
     let api = bridging(&server);
@@ -46,7 +46,7 @@ async fn a_token_that_was_never_seen_is_a_503_in_an_outage() {
     assert_eq!(api.status("t2").await, 503);
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn no_old_answer_is_used_beyond_the_exp_of_the_token() {
     let server = Server::new(good_but("exp", json!(NOW + 100)));
     let api = bridging(&server);
@@ -58,7 +58,7 @@ async fn no_old_answer_is_used_beyond_the_exp_of_the_token() {
     assert_eq!(api.status("t1").await, 503);
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_wall_clock_that_is_set_back_lengthens_neither_the_bound_nor_the_life_of_an_old_answer() {
     for (exp, until) in [(3600, 660), (100, 100)] {
         let server = Server::new(good_but("exp", json!(NOW + exp)));
@@ -73,7 +73,7 @@ async fn a_wall_clock_that_is_set_back_lengthens_neither_the_bound_nor_the_life_
     }
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn after_a_refusal_was_seen_no_older_answer_is_used() {
     for refusals in [5, 0] {
         let server = Server::new(good());
@@ -91,7 +91,7 @@ async fn after_a_refusal_was_seen_no_older_answer_is_used() {
     }
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_good_answer_that_arrives_after_a_later_refusal_is_not_remembered() {
     let server = Server::new(good());
     let api = Api::with(&server, |validator| {
@@ -110,7 +110,7 @@ async fn a_good_answer_that_arrives_after_a_later_refusal_is_not_remembered() {
     assert_eq!(api.status("t1").await, 503);
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn an_invalidated_token_has_no_old_answer() {
     let server = Server::new(good());
     let api = bridging(&server);
@@ -122,7 +122,7 @@ async fn an_invalidated_token_has_no_old_answer() {
     assert_eq!(api.status("t1").await, 503);
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn an_answer_that_is_taken_back_while_a_request_waits_is_not_used_in_the_end() {
     let server = Server::new(good());
     let api = bridging(&server);
@@ -140,7 +140,7 @@ async fn an_answer_that_is_taken_back_while_a_request_waits_is_not_used_in_the_e
     assert_eq!(waiting.await.unwrap(), 503);
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn an_old_answer_stands_in_for_what_is_no_answer() {
     let html = || {
         let mut response = ok("{}");
@@ -170,7 +170,7 @@ async fn an_old_answer_stands_in_for_what_is_no_answer() {
     }
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn an_old_answer_stands_in_for_nothing_that_the_server_says() {
     let repeated = r#"{"active":false,"active":true,"sub":"a"}"#;
     let answers: Vec<(Box<Handler>, u16)> = vec![
@@ -197,7 +197,7 @@ async fn an_old_answer_stands_in_for_nothing_that_the_server_says() {
     }
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn all_who_wait_for_a_call_that_fails_get_the_old_answer_from_that_one_call() {
     let server = Server::new(good());
     let api = bridging(&server);
