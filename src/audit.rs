@@ -5,6 +5,7 @@
 use http::{Method, Uri};
 
 use crate::{
+    meter::{self, Decision},
     rejection::{Rejection, RejectionKind},
     token::CurrentToken,
 };
@@ -16,6 +17,7 @@ const DECISION: &str = "resource_protector::decision";
 type Asked<'a> = (&'a Method, &'a Uri);
 
 pub(crate) fn admitted(asked: Asked<'_>, token: &CurrentToken, place: &'static str) {
+    meter::decided(Decision::Admitted);
     tracing::debug!(
         target: DECISION,
         decision = "admitted",
@@ -29,12 +31,23 @@ pub(crate) fn admitted(asked: Asked<'_>, token: &CurrentToken, place: &'static s
     );
 }
 
-pub(crate) fn anonymous(asked: Asked<'_>, decision: &'static str) {
+/// Reports a request that was let in without a token.
+pub(crate) fn anonymous(asked: Asked<'_>, decision: Decision) {
+    meter::decided(decision);
+    let decision = match decision {
+        Decision::Preflight => "preflight",
+        Decision::Public => "public",
+        _ => "anonymous",
+    };
     tracing::debug!(target: DECISION, decision, method = %asked.0, path = asked.1.path());
 }
 
 /// Reports a request for which there is no route, whoever sent it.
 pub(crate) fn no_route(asked: Asked<'_>, status: u16, detail: &'static str) {
+    meter::decided(match status {
+        405 => Decision::NotAllowed,
+        _ => Decision::BadPath,
+    });
     tracing::info!(
         target: DECISION,
         decision = "refused",
@@ -50,6 +63,7 @@ pub(crate) fn refused(rejection: &mut Rejection, asked: Option<Asked<'_>>, token
     if !rejection.tell_once() {
         return;
     }
+    meter::decided(Decision::Refused(rejection.kind()));
     macro_rules! event {
         ($level:ident) => {
             tracing::$level!(

@@ -44,7 +44,8 @@
 //!
 //! [`require_scope`], [`require_scopes`], [`require_any_scope`], [`require_token`] and [`require`] make layers for a
 //! route, a router, or a gRPC service; [`require_by_path`] tells gRPC methods apart; [`CurrentToken::require`] checks
-//! inside a handler; [`ResourceProtectorLayer::requiring`] demands something of every request.
+//! inside a handler; [`ResourceProtectorLayer::requiring`] demands something of every request;
+//! [`ResourceProtectorLayer::require_fresh`] makes a sensitive route ask again whether the token is still good.
 //!
 //! With axum: `Router::layer` covers the routes added before it *and* the fallback, so that a path that does not exist
 //! is 401, too; `Router::route_layer` covers the routes only. A guard belongs inside the protector, which is added after
@@ -93,6 +94,22 @@
 //! Each has `Cache-Control: no-store`, and all but the first the error and a fixed sentence as JSON. Nothing that a client
 //! sent ever reaches a refusal. [`replace_refusals`](ResourceProtectorLayer::replace_refusals) gives them another look.
 //!
+//! # Running it
+//!
+//! A service starts while its authorization server is down: its first requests are 503, and it gets ready by itself.
+//! [`ready`](ResourceProtectorLayer::ready) is for the readiness probe; [`doctor`](ResourceProtectorLayer::doctor) looks at
+//! the whole set-up with forged tokens, at start or by an administrator's command. To fail fast:
+//!
+//! ```
+//! # async fn start(protector: resource_protector::ResourceProtectorLayer) -> Result<(), Box<dyn std::error::Error>> {
+//! let diagnosis = protector.doctor().await;
+//! if !diagnosis.is_healthy() {
+//!     return Err(diagnosis.to_string().into());
+//! }
+//! # Ok(())
+//! # }
+//! ```
+//!
 //! # Seeing what happens
 //!
 //! Every decision is one `tracing` event with the target `resource_protector::decision`: admitted requests at `DEBUG`,
@@ -111,13 +128,31 @@
 //! trouble with introspection `resource_protector::introspection`, with secrets in files `resource_protector::secrets`. The
 //! events of an outage have stable names in a field `event`: `breaker_opened`, `breaker_probing`, `breaker_closed`,
 //! `stale_served`, `refresh_failed`, `retried`, `call_shed` and `call_ended`.
+//!
+//! ## Metrics
+//!
+//! With the feature `metrics` everything below is counted by whichever recorder of the `metrics` crate the program has
+//! installed. A label is one of the words here, or a name from the configuration; never anything that a client sent.
+//!
+//! | name | is a | labels | what it says |
+//! |---|---|---|---|
+//! | `resource_protector_decisions_total` | counter | `decision`: as above; `kind`: `no_credentials`, `malformed`, `invalid_token`, `insufficient_scope`, `cross_site`, `too_large`, `unavailable`, `misconfigured`, of routes `bad_path` and `method_not_allowed`, and `none` where it is no refusal | one for every event above |
+//! | `resource_protector_tokens_total` | counter | `how`: `remembered`, `verified` (a good signature), `asked` (the request waited for a call), `stale` (an old answer stood in) | how it was found out what a token is worth |
+//! | `resource_protector_upstream_calls_total` | counter | `endpoint`: `introspection`, `jwks`, `metadata`; `outcome`: `ok`, `connection` (there was none), `timeout`, `busy` (429, 503), `failed`, `refused` (our own request was), `nonsense` (an answer of another kind), `shed` (not made: too many, or the breaker is open) | calls to authorization servers; a search for metadata in several places is one |
+//! | `resource_protector_upstream_seconds` | histogram | `endpoint` | how long they took |
+//! | `resource_protector_breaker_changes_total` | counter | `to`: `open`, `half_open`, `closed` | how often a server was left alone, tried, and taken up again |
+//! | `resource_protector_breaker_state` | gauge | `asked`: who is asked about tokens, by issuer or by URL | 0: closed; 1: half-open, the next call is a trial; 2: open, none is made |
+//! | `resource_protector_key_set_age_seconds` | gauge | `issuer`: who is asked for keys, by identifier or by URL | how long ago the keys were fetched |
+//!
+//! Gauges are taken when [`ready`](ResourceProtectorLayer::ready) is asked: by a readiness probe, or just before metrics are
+//! read.
 
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 // With all features nothing is dead. With some, the parts they share have corners that only the others use.
 #![cfg_attr(
-    not(all(feature = "jwt", feature = "introspection", feature = "config")),
+    not(all(feature = "jwt", feature = "introspection", feature = "config", feature = "metrics")),
     allow(dead_code, unused_imports)
 )]
 
@@ -143,6 +178,7 @@ mod introspection;
 mod json;
 #[cfg(feature = "jwt")]
 mod jwt;
+mod meter;
 mod peek;
 mod protector;
 mod rejection;
@@ -185,7 +221,10 @@ pub use crate::{
     credentials::{FormBody, FormTokenLayer, FormTokenService},
     error::SetupError,
     fetch::{Fetch, FetchError},
-    protector::{Anonymous, RefusalBody, ResourceProtector, ResourceProtectorLayer},
+    protector::{
+        Anonymous, Diagnosis, Finding, NotReady, RefusalBody, RequireFreshLayer, ResourceProtector,
+        ResourceProtectorLayer,
+    },
     rejection::{Reason, Rejection, RejectionKind},
     require::{
         RequireLayer, RequireService, Requirement, require, require_any_scope, require_by_path, require_scope,

@@ -2,9 +2,10 @@
 //! token. What it reads, sets and drops is in the README beside this file.
 //!
 //! ```text
-//! cargo run --example gateway --features config -- gateway.toml
+//! cargo run --example gateway --features config,metrics -- gateway.toml
 //! ```
 
+mod admin;
 mod answer;
 mod forward_auth;
 mod head;
@@ -16,17 +17,17 @@ mod reply;
 mod serve;
 mod settings;
 
-use std::{convert::Infallible, env, error::Error, fs, process::ExitCode, sync::Arc};
+use std::{convert::Infallible, env, error::Error, fs, future::pending, net::SocketAddr, process::ExitCode, sync::Arc};
 
 use http_body_util::BodyExt;
-use resource_protector::config::ConfigError;
+use resource_protector::{Diagnosis, config::ConfigError};
 use tokio::{
     net::TcpListener,
     signal::unix::{SignalKind, signal},
 };
 use tower::{Layer as _, ServiceExt as _, service_fn};
 
-use crate::{inside::Inside, settings::Settings};
+use crate::{admin::Admin, inside::Inside, settings::Settings};
 
 #[tokio::main]
 async fn main() -> ExitCode {
@@ -51,16 +52,19 @@ async fn run() -> Result<(), Box<dyn Error>> {
     };
     let text = fs::read_to_string(&file).map_err(|error| format!("{file}: {error}"))?;
     let in_file = |error| format!("{file}: {error}");
+    let in_line = |error: ConfigError| in_file(error.located_in(&text));
     let settings = Settings::from_toml(&text).map_err(in_file)?;
     let config = &settings.protector;
     // Whatever a client calls its content type: a refusal is a status, and a proxy in front understands it.
-    let protector = config
-        .protector()
-        .map_err(|error| in_file(error.located_in(&text)))?
-        .http_refusals_only();
-    let routes = config
-        .routes(protector)
-        .map_err(|error| in_file(error.located_in(&text)))?;
+    let protector = config.protector().map_err(in_line)?.http_refusals_only();
+    let routes = config.routes(protector.clone()).map_err(in_line)?;
+    let admin = match settings.admin {
+        None => None,
+        Some(address) => Some((address, Arc::new(Admin::new(protector.clone())?))),
+    };
+    if settings.fail_fast {
+        healthy(&protector.doctor().await).map_err(in_line)?;
+    }
 
     let inside = Arc::new(settings.inside);
     let behind = Arc::clone(&inside);
@@ -93,10 +97,43 @@ async fn run() -> Result<(), Box<dyn Error>> {
             _ = interrupt.recv() => {}
         }
     };
-    let listener = TcpListener::bind(settings.listen)
-        .await
-        .map_err(|error| in_file(ConfigError::new("listen", error).located_in(&text)))?;
+    let listener = bind("listen", settings.listen).await.map_err(in_line)?;
+    let admin = match admin {
+        None => None,
+        Some((address, admin)) => Some((bind("admin", address).await.map_err(in_line)?, admin)),
+    };
     println!("listening on http://{}", listener.local_addr()?);
-    serve::serve(listener, gateway, stop).await;
+    if let Some((listener, admin)) = admin {
+        println!("admin on http://{}", listener.local_addr()?);
+        tokio::spawn(administer(listener, admin));
+    }
+    serve::serve(listener, serve::CONNECTIONS, gateway, stop).await;
     Ok(())
+}
+
+async fn bind(key: &str, address: SocketAddr) -> Result<TcpListener, ConfigError> {
+    let bound = TcpListener::bind(address).await;
+    bound.map_err(|error| ConfigError::new(key, error))
+}
+
+fn healthy(diagnosis: &Diagnosis) -> Result<(), ConfigError> {
+    if diagnosis.is_healthy() {
+        return Ok(());
+    }
+    let findings = diagnosis.findings().iter().filter(|finding| !finding.is_fine());
+    let findings: Vec<String> = findings.map(ToString::to_string).collect();
+    Err(ConfigError::new("fail_fast", findings.join("; ")))
+}
+
+/// Until the process ends: whoever probes it while it stops gets an answer.
+async fn administer(listener: TcpListener, admin: Arc<Admin>) {
+    let answering = Arc::clone(&admin);
+    let service = service_fn(move |request| {
+        let admin = Arc::clone(&answering);
+        async move { Ok(admin.respond(&request).await) }
+    });
+    tokio::select! {
+        () = serve::serve(listener, serve::ADMIN_CONNECTIONS, service, pending()) => {}
+        () = admin.keep_up() => {}
+    }
 }

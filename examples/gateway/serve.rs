@@ -22,7 +22,9 @@ use crate::reply::Body;
 
 /// Connections at the same time. More wait to be accepted. Together with those to the upstream they stay below the 1024
 /// open files that a process usually may have, so that some are left to ask the issuer.
-const MAX_CONNECTIONS: usize = 600;
+pub(crate) const CONNECTIONS: usize = 600;
+/// The same for the admin listener.
+pub(crate) const ADMIN_CONNECTIONS: usize = 20;
 /// Requests at the same time on one HTTP/2 connection.
 const MAX_STREAMS: u32 = 32;
 /// What a client may send ahead over HTTP/2, where nobody reads yet.
@@ -39,14 +41,14 @@ const GRACE: Duration = Duration::from_secs(25);
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Peer(pub(crate) SocketAddr);
 
-/// Serves until `stop`, and then for as long as requests are in flight, within the grace time.
-pub(crate) async fn serve<S>(listener: TcpListener, service: S, stop: impl Future<Output = ()>)
+/// Serves so many connections at a time until `stop`, and then for as long as requests are in flight, within the grace time.
+pub(crate) async fn serve<S>(listener: TcpListener, places: usize, service: S, stop: impl Future<Output = ()>)
 where
     S: Service<Request<Incoming>, Response = Response<Body>, Error = Infallible> + Clone + Send + 'static,
     S::Future: Send,
 {
     let connections = GracefulShutdown::new();
-    let places = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+    let places = Arc::new(Semaphore::new(places));
     let mut stop = pin!(stop);
     loop {
         let (place, accepted) = tokio::select! {

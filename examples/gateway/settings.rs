@@ -21,6 +21,9 @@ struct File {
     strip_headers: Vec<String>,
     #[serde(default)]
     forward_auth: bool,
+    #[serde(default)]
+    fail_fast: bool,
+    admin: Option<String>,
     resource: ResourceConfig,
     #[serde(default)]
     issuer: Vec<IssuerConfig>,
@@ -31,6 +34,8 @@ struct File {
 /// The settings, checked.
 pub(crate) struct Settings {
     pub(crate) listen: SocketAddr,
+    pub(crate) admin: Option<SocketAddr>,
+    pub(crate) fail_fast: bool,
     pub(crate) inside: Inside,
     pub(crate) protector: ProtectorConfig,
 }
@@ -56,24 +61,29 @@ impl Settings {
             (None, false) => Inside::Answer,
         };
         Ok(Self {
-            listen: listen(&file.listen, file.behind_tls)?,
+            listen: listen("listen", &file.listen, file.behind_tls)?,
+            admin: file
+                .admin
+                .map(|address| listen("admin", &address, file.behind_tls))
+                .transpose()?,
+            fail_fast: file.fail_fast,
             inside,
             protector: ProtectorConfig::new(file.resource, file.issuer, file.route),
         })
     }
 }
 
-fn listen(address: &str, behind_tls: bool) -> Result<SocketAddr, ConfigError> {
+fn listen(key: &str, address: &str, behind_tls: bool) -> Result<SocketAddr, ConfigError> {
     let Ok(address) = address.parse::<SocketAddr>() else {
         let problem = "expected an IP address and a port, as in \"127.0.0.1:8080\", got something else";
-        return Err(ConfigError::new("listen", problem));
+        return Err(ConfigError::new(key, problem));
     };
     if !behind_tls && !address.ip().is_loopback() {
         // A bearer token that travels in clear belongs to whoever sees it (RFC 6750 §5.3).
         let problem = format!(
             "expected a loopback address, got {address}; to listen there, let TLS end in front and set `behind_tls = true`"
         );
-        return Err(ConfigError::new("listen", problem));
+        return Err(ConfigError::new(key, problem));
     }
     Ok(address)
 }

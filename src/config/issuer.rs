@@ -33,6 +33,7 @@ pub struct IssuerConfig {
     expect_claims: Option<BTreeMap<String, Accepted>>,
     claims: Option<ClaimsConfig>,
     leeway_seconds: Option<u64>,
+    timeout_seconds: Option<u64>,
     #[serde(default)]
     allow_insecure_http: bool,
 
@@ -40,6 +41,8 @@ pub struct IssuerConfig {
     algorithms: Option<Vec<Algorithm>>,
     token_types: Option<Vec<String>>,
     optional_claims: Option<Vec<OptionalClaim>>,
+    jwks_refresh_seconds: Option<u64>,
+    jwks_stale_seconds: Option<u64>,
 
     introspection_endpoint: Option<String>,
     pub(super) client_id: Option<String>,
@@ -50,6 +53,10 @@ pub struct IssuerConfig {
     pub(super) private_key_file: Option<PathBuf>,
     pub(super) opaque_prefix: Option<String>,
     cache_seconds: Option<u64>,
+    negative_seconds: Option<u64>,
+    stale_if_error_seconds: Option<u64>,
+    refresh_ahead: Option<bool>,
+    max_calls_in_flight: Option<usize>,
 }
 
 /// How an issuer's tokens are checked.
@@ -81,6 +88,8 @@ impl IssuerConfig {
             ("algorithms", self.algorithms.is_some()),
             ("token_types", self.token_types.is_some()),
             ("optional_claims", self.optional_claims.is_some()),
+            ("jwks_refresh_seconds", self.jwks_refresh_seconds.is_some()),
+            ("jwks_stale_seconds", self.jwks_stale_seconds.is_some()),
         ];
         let introspection = [
             ("introspection_endpoint", self.introspection_endpoint.is_some()),
@@ -92,6 +101,10 @@ impl IssuerConfig {
             ("private_key_file", self.private_key_file.is_some()),
             ("opaque_prefix", self.opaque_prefix.is_some()),
             ("cache_seconds", self.cache_seconds.is_some()),
+            ("negative_seconds", self.negative_seconds.is_some()),
+            ("stale_if_error_seconds", self.stale_if_error_seconds.is_some()),
+            ("refresh_ahead", self.refresh_ahead.is_some()),
+            ("max_calls_in_flight", self.max_calls_in_flight.is_some()),
         ];
         let (foreign, kind): (&[_], _) = match self.kind {
             Kind::Jwt => (&introspection, "introspection"),
@@ -128,7 +141,20 @@ impl IssuerConfig {
         if let Some(types) = &self.token_types {
             validator = self.accept_types(validator, types)?;
         }
-        Ok(validator)
+        self.keep_keys(validator).map_err(by_option)
+    }
+
+    fn keep_keys(&self, mut validator: JwtValidator) -> Result<JwtValidator, SetupError> {
+        if let Some(seconds) = self.timeout_seconds {
+            validator = validator.timeout(Duration::from_secs(seconds))?;
+        }
+        if let Some(seconds) = self.jwks_refresh_seconds {
+            validator = validator.refresh_interval(Duration::from_secs(seconds))?;
+        }
+        match self.jwks_stale_seconds {
+            None => Ok(validator),
+            Some(seconds) => validator.keep_stale_keys(Duration::from_secs(seconds)),
+        }
     }
 
     /// Exactly these types. Beside `at+jwt`, one of the expected claims is the mark of access tokens; it does not matter
@@ -184,18 +210,34 @@ impl IssuerConfig {
             (Some(url), true) => IntrospectionValidator::new_over_plain_http(url, auth, audience),
         };
         let validator = validator.map_err(by_option)?.fetch(fetch);
-        let mut validator = validator
+        validator
             .issuer(&self.issuer)
             .and_then(|validator| validator.with_token_rules(|rules| self.tell(rules)))
-            .map_err(by_option)?;
-        if let Some(seconds) = self.cache_seconds {
-            let refusals = Duration::from_secs(seconds.min(REFUSALS));
-            validator = validator
-                .remember_for(Duration::from_secs(seconds))
-                .and_then(|validator| validator.remember_refusals_for(refusals))
-                .map_err(by_option)?;
+            .and_then(|validator| self.keep_answers(validator))
+            .map_err(by_option)
+    }
+
+    fn keep_answers(&self, mut validator: IntrospectionValidator) -> Result<IntrospectionValidator, SetupError> {
+        if let Some(seconds) = self.timeout_seconds {
+            validator = validator.timeout(Duration::from_secs(seconds))?;
         }
-        Ok(validator)
+        if let Some(seconds) = self.cache_seconds {
+            validator = validator.remember_for(Duration::from_secs(seconds))?;
+        }
+        let no_longer_than_good_ones = self.cache_seconds.map(|seconds| seconds.min(REFUSALS));
+        if let Some(seconds) = self.negative_seconds.or(no_longer_than_good_ones) {
+            validator = validator.remember_refusals_for(Duration::from_secs(seconds))?;
+        }
+        if let Some(seconds) = self.stale_if_error_seconds {
+            validator = validator.stale_if_error(Duration::from_secs(seconds))?;
+        }
+        if self.refresh_ahead == Some(false) {
+            validator = validator.without_refresh_ahead();
+        }
+        match self.max_calls_in_flight {
+            None => Ok(validator),
+            Some(calls) => validator.max_calls_in_flight(calls),
+        }
     }
 
     /// What validators of both kinds are told.
@@ -248,7 +290,12 @@ fn by_option(error: SetupError) -> ConfigError {
         "client_id_claim" => "claims.client_id",
         "scope_claim" => "claims.scope",
         "audience_claim" => "claims.audience",
-        "remember_for" | "remember_refusals_for" => "cache_seconds",
+        "timeout" => "timeout_seconds",
+        "refresh_interval" => "jwks_refresh_seconds",
+        "keep_stale_keys" => "jwks_stale_seconds",
+        "remember_for" => "cache_seconds",
+        "remember_refusals_for" => "negative_seconds",
+        "stale_if_error" => "stale_if_error_seconds",
         other => other,
     };
     ConfigError::setup(key, &error)

@@ -19,6 +19,9 @@
 //! optional_claims = ["jti", "client_id"] # optional; of sub, client_id, iat, jti those that may be missing
 //! claims = { client_id = "azp", scope = "scp", audience = "client_id" } # optional; where they stand instead
 //! leeway_seconds = 10                    # optional; 300 at the most
+//! timeout_seconds = 5                    # optional; 1 to 60, for each exchange with the issuer
+//! jwks_refresh_seconds = 600             # optional; 60 to 86400, for keys whose server does not say how long they are good
+//! jwks_stale_seconds = 3600              # optional; 86400 at the most; how long they are used while none can be fetched
 //! allow_insecure_http = false            # optional; http:// beyond loopback: whoever is on the way can make tokens
 //!
 //! [[issuer]]
@@ -29,13 +32,18 @@
 //! client_secret = "…"                    # or client_secret_file, or client_secret_env
 //! client_auth = "client_secret_basic"    # optional; see below
 //! opaque_prefix = "ory_at_"              # optional; each needs one when there are two introspection issuers
-//! cache_seconds = 60                     # optional; 0 remembers no answer
+//! cache_seconds = 60                     # optional; 86400 at the most, 0 remembers no answer
+//! negative_seconds = 5                   # optional; the same for refusals
+//! stale_if_error_seconds = 0             # optional; 3600 at the most; so much longer while nobody answers
+//! refresh_ahead = true                   # optional; asks again a little earlier about tokens that are in use
+//! max_calls_in_flight = 256              # optional; 1 to 10000
 //!
 //! [[route]]
 //! path = "/me"                           # whole path segments; the longest match wins
 //! methods = ["GET"]                      # optional, else all
 //! scope = "profile"                      # optional; all of these, with spaces between
 //! any_scope = ["orders:read admin", "root"] # optional; and any of these alternatives
+//! ## max_age_seconds = 5                 # optional; how old what is known of the token may be; 0 always asks
 //!
 //! [[route]]
 //! path = "/shop"
@@ -69,8 +77,8 @@
 //!
 //! | only for `kind =` | keys |
 //! |---|---|
-//! | `"jwt"` | `jwks_uri`, `algorithms`, `token_types`, `optional_claims` |
-//! | `"introspection"` | `introspection_endpoint`, `client_id`, `client_secret`, `client_secret_file`, `client_secret_env`, `client_auth`, `private_key_file`, `opaque_prefix`, `cache_seconds` |
+//! | `"jwt"` | `jwks_uri`, `algorithms`, `token_types`, `optional_claims`, `jwks_refresh_seconds`, `jwks_stale_seconds` |
+//! | `"introspection"` | `introspection_endpoint`, `client_id`, `client_secret`, `client_secret_file`, `client_secret_env`, `client_auth`, `private_key_file`, `opaque_prefix`, `cache_seconds`, `negative_seconds`, `stale_if_error_seconds`, `refresh_ahead`, `max_calls_in_flight` |
 //!
 //! `token_types` are exactly the types that are accepted; `at+jwt` alone unless set. Any other needs `expect_claims`, with a
 //! claim that only access tokens have: most issuers sign ID tokens with the same keys under the same type. `expect_claims`
@@ -91,7 +99,9 @@
 //! them. A line break at the end of a secret's file does not belong to it.
 //!
 //! Good answers are remembered for `cache_seconds`, 60 unless set, which is how long a revoked token may live on; refusals
-//! for five seconds at the most; with zero neither.
+//! for `negative_seconds`, five unless set, or as long as good answers where those are remembered for less. While the
+//! authorization server cannot be reached, good answers are used for `stale_if_error_seconds` longer, and a token that was
+//! revoked lives on for as long; unless that is set, an outage refuses whatever is not remembered, with 503.
 //!
 //! # Routes
 //!
@@ -103,6 +113,10 @@
 //!
 //! `optional = true` lets absent credentials pass whatever the route demands, as
 //! [`Anonymous`](crate::Anonymous), and judges a token that is there.
+//!
+//! `max_age_seconds` makes a sensitive route ask again: by an answer that is older nobody is let in, and where nobody
+//! answers it is 503. All issuers have to be of a kind that can be asked, `introspection`; the JWTs of a `jwt` entry are
+//! as good as on the day they were issued.
 //!
 //! Matching cannot be led around. Somebody behind this service may remove dot segments, merge slashes, cut parameters off,
 //! or decode once more; so a path is 400, without a challenge, if it has

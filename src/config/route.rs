@@ -1,5 +1,7 @@
 //! `[[route]]`: what a path demands.
 
+use std::time::Duration;
+
 use http::Method;
 use serde::Deserialize;
 
@@ -18,6 +20,7 @@ pub struct RouteConfig {
     methods: Option<Vec<String>>,
     scope: Option<String>,
     any_scope: Option<Vec<String>>,
+    max_age_seconds: Option<u64>,
     #[serde(default)]
     optional: bool,
     #[serde(default)]
@@ -95,6 +98,7 @@ impl RouteConfig {
             let other = [
                 ("scope", self.scope.is_some()),
                 ("any_scope", self.any_scope.is_some()),
+                ("max_age_seconds", self.max_age_seconds.is_some()),
                 ("optional", self.optional),
             ];
             return match other.iter().find(|(_, is_there)| *is_there) {
@@ -120,6 +124,11 @@ impl RouteConfig {
             let requirement =
                 Requirement::any_scope(alternatives).map_err(|error| ConfigError::setup("any_scope", &error))?;
             protector = protector.requiring(requirement);
+        }
+        if let Some(seconds) = self.max_age_seconds {
+            protector = protector
+                .resting_on_the_last(Duration::from_secs(seconds))
+                .map_err(|error| ConfigError::setup("max_age_seconds", &error))?;
         }
         if self.optional {
             protector = protector.optional();

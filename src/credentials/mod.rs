@@ -108,9 +108,9 @@ impl Places {
     }
 
     /// Takes away what must not be seen further in, once the token of this place was found good.
-    pub(crate) fn tidy(&self, place: Place, headers: &mut HeaderMap) {
-        if place == Place::WebSocket {
-            self.remove_offered_token(headers);
+    pub(crate) fn tidy(&self, place: Place, request: &mut Parts) {
+        if let (Place::WebSocket, Some(protocol)) = (place, &self.websocket) {
+            protocol.withhold(request);
         }
     }
 

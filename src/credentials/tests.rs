@@ -196,7 +196,7 @@ fn the_token_is_taken_from_the_offered_subprotocols_and_the_others_stay_in_their
     ] {
         let fields: Vec<_> = before.iter().map(|value| ("sec-websocket-protocol", *value)).collect();
         let mut request = handshake(&fields);
-        everywhere().tidy(Place::WebSocket, &mut request.headers);
+        everywhere().tidy(Place::WebSocket, &mut request);
         let left: Vec<_> = request.headers.get_all(header::SEC_WEBSOCKET_PROTOCOL).iter().collect();
         assert_eq!(left, after.as_slice(), "{before:?}");
     }
@@ -449,7 +449,7 @@ proptest! {
     #[test]
     fn the_offers_that_are_left_are_those_without_the_token(offers in proptest::collection::vec("(bearer\\.)?[a-c]{1,3}", 0..5)) {
         let mut request = handshake(&[("sec-websocket-protocol", &offers.join(","))]);
-        everywhere().tidy(Place::WebSocket, &mut request.headers);
+        everywhere().tidy(Place::WebSocket, &mut request);
         let left: Vec<&str> = request.headers.get(header::SEC_WEBSOCKET_PROTOCOL)
             .map(|value| value.to_str().unwrap().split(", ").collect()).unwrap_or_default();
         let others: Vec<&str> = offers.iter().map(String::as_str).filter(|offer| !offer.starts_with("bearer.")).collect();

@@ -4,7 +4,7 @@
 //! Sec-WebSocket-Protocol: chat, bearer.eyJhbGciOi…                              RFC 6455 §4.1
 //! ```
 
-use std::{borrow::Cow, str};
+use std::{borrow::Cow, str, sync::Arc};
 
 use http::{HeaderMap, HeaderValue, Method, Version, header, request::Parts};
 
@@ -16,6 +16,10 @@ use crate::error::{SetupError, shown};
 pub(crate) struct TokenProtocol {
     prefix: String,
 }
+
+/// A token that is no longer among the offers.
+#[derive(Clone)]
+struct Withheld(Arc<str>);
 
 impl TokenProtocol {
     pub(crate) fn new(prefix: &str) -> Result<Self, SetupError> {
@@ -40,7 +44,13 @@ impl TokenProtocol {
         let offers = elements(request.headers.get_all(header::SEC_WEBSOCKET_PROTOCOL).iter(), b',');
         match at_most_one(offers.filter_map(|offer| offer.strip_prefix(self.prefix.as_bytes()))) {
             Err(()) => Credentials::Malformed("there are two tokens in Sec-WebSocket-Protocol"),
-            Ok(None) => Credentials::Absent,
+            Ok(None) => match request.extensions.get::<Withheld>() {
+                None => Credentials::Absent,
+                Some(Withheld(token)) => {
+                    let why = "the token that was in Sec-WebSocket-Protocol is too long";
+                    Credentials::of_token(Cow::Borrowed(token), Place::WebSocket, limit, why)
+                }
+            },
             Ok(Some(token)) => {
                 // RFC 6455 §4.1: what is offered are tokens in the sense of HTTP, without `/` and `=`.
                 let token = if token.iter().all(|b| is_tchar(*b)) { token } else { b"" };
@@ -49,6 +59,17 @@ impl TokenProtocol {
                 Credentials::of_token(Cow::Borrowed(token), Place::WebSocket, limit, why)
             }
         }
+    }
+
+    /// Takes the token out of the headers, and keeps it where only a protector further in finds it.
+    pub(super) fn withhold(&self, request: &mut Parts) {
+        let fields = request.headers.get_all(header::SEC_WEBSOCKET_PROTOCOL);
+        let token = elements(fields.iter(), b',').find_map(|offer| offer.strip_prefix(self.prefix.as_bytes()));
+        // Where there is none, it was withheld further out, and stays so.
+        if let Some(token) = token.and_then(|token| str::from_utf8(token).ok()) {
+            request.extensions.insert(Withheld(token.into()));
+        }
+        self.remove(&mut request.headers);
     }
 
     /// Leaves the other offers, in their order, so that nothing further in can choose the token as the subprotocol and

@@ -11,6 +11,7 @@ use crate::{
     endpoint::{Endpoint, Http},
     error::SetupError,
     fetch::Network,
+    meter::{self, Asked},
     rejection::{Rejection, RejectionKind},
     validate::{Flights, Landed},
 };
@@ -159,9 +160,16 @@ impl Discovered {
     }
 
     async fn ask_metadata(&self, network: &Network, deadline: Duration) -> Result<Endpoint, Rejection> {
+        let began = tokio::time::Instant::now();
         // The places that are looked at share one deadline.
-        let metadata = tokio::time::timeout(deadline, self.issuer.discover(network, deadline))
-            .await
+        let metadata = tokio::time::timeout(deadline, self.issuer.discover(network, deadline)).await;
+        let outcome = match &metadata {
+            Ok(Ok(_)) => "ok",
+            Ok(Err(_)) => "failed",
+            Err(_) => "timeout",
+        };
+        meter::call_ended(Asked::Metadata, outcome, began.elapsed());
+        let metadata = metadata
             .map_err(|_| Rejection::unavailable(format!("discovery: no metadata within {deadline:?}")))?
             .map_err(|error| Rejection::unavailable(format!("discovery: {error}")))?;
         let wanted = self.wanted;

@@ -142,14 +142,14 @@ impl IntrospectionValidator {
         let now = presented.now();
         let (stale, cause) = match self.inner.remembered.recall(&digest, now, oldest(presented, now)) {
             Recalled::Good(token, renewal) => {
-                watch::remembered(self.who());
+                watch::remembered();
                 if let Some(renewal) = renewal {
                     self.renew(presented, digest, renewal);
                 }
                 return Decision::Answer(Ok(token));
             }
             Recalled::Refused(refusal) => {
-                watch::remembered(self.who());
+                watch::remembered();
                 return Decision::Answer(Err(refusal));
             }
             Recalled::Old(stale) => (stale, Cause::Known),
@@ -217,7 +217,7 @@ impl IntrospectionValidator {
         digest: TokenDigest,
         cause: Cause,
     ) -> Result<CurrentToken, Rejection> {
-        watch::asked(self.who());
+        watch::asked();
         let began = tokio::time::Instant::now();
         let since = oldest(presented, presented.now());
         // Discovery and the exchange have one timeout each.
@@ -309,6 +309,7 @@ impl TokenValidator for IntrospectionValidator {
             timeout,
             ..
         } = &self.inner.client;
+        watch::outlook(self.who(), self.inner.upstream.outlook(now.monotonic));
         match place {
             Place::Endpoint(_) => Ok(()),
             Place::Issuer(_) => place.find(network, *timeout, now).await.map(drop),

@@ -18,7 +18,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, Request, StatusCode, header};
+use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, header};
 
 use super::{
     algorithm::Algorithm,
@@ -30,6 +30,7 @@ use crate::{
     discovery::Place,
     endpoint::Endpoint,
     fetch::{FetchError, Network, expect_ok},
+    meter::{self, Asked},
     rejection::{Reason, Rejection},
     validate::Flights,
 };
@@ -94,8 +95,9 @@ struct Known {
     pending: bool,
     /// When one was last begun for the sake of a key that is not in the set.
     searched: Option<Instant>,
-    /// Whether the last fetch that came to its end failed.
+    /// Whether the last fetch that came to its end failed, and why.
     failed: bool,
+    problem: Option<String>,
     /// The keys whose uselessness was logged.
     logged: HashSet<SkippedKey>,
 }
@@ -212,6 +214,26 @@ impl RemoteKeys {
         self.0.lock().may_search(now, self.0.settings.cooldown)
     }
 
+    /// Whether there are keys to judge by. Where there are none it waits for a fetch, as a request would.
+    pub(crate) async fn ready(&self, now: Moment) -> Result<(), Rejection> {
+        let settings = &self.0.settings;
+        let is_due = matches!(self.0.lock().stance(now, settings), Stance::Wait);
+        if is_due {
+            let cause = Cause::Renewal(FIRST_RETRY);
+            let refresh = || self.0.clone().refresh(now, cause);
+            self.0.flights.join((), settings.deadline * 2, refresh).await;
+        }
+        let known = self.0.lock();
+        match (known.usable_set(now, settings.stale_bound), &known.problem) {
+            (Some(set), _) => {
+                meter::key_set_age(settings.source.name(), now.since(set.at));
+                Ok(())
+            }
+            (None, None) => Err(no_keys()),
+            (None, Some(problem)) => Err(Rejection::unavailable(format!("{}: {problem}", no_keys().detail()))),
+        }
+    }
+
     /// Waits for a fetch, then looks again.
     pub(crate) async fn fetch(
         &self,
@@ -272,6 +294,7 @@ impl Remote {
         drop(attempt);
         let mut known = self.lock();
         known.failed = outcome.is_err();
+        known.problem = outcome.as_ref().err().map(FetchError::to_string);
         self.quiet.end();
         if let Err(problem) = outcome {
             // The set may have moved.
@@ -293,7 +316,10 @@ impl Remote {
             request = request.header(header::IF_NONE_MATCH, etag);
         }
         let request = request.body(Bytes::new()).map_err(FetchError::new)?;
-        let response = network.exchange(request, MAX_SET, self.settings.deadline).await?;
+        let began = tokio::time::Instant::now();
+        let response = network.exchange(request, MAX_SET, self.settings.deadline).await;
+        meter::call_ended(Asked::Jwks, outcome(&response), began.elapsed());
+        let response = response?;
         let lifetime = lifetime(response.headers()).unwrap_or(self.settings.lifetime);
         let lifetime = lifetime.clamp(*LIFETIMES.start(), *LIFETIMES.end());
         if let Some(last) = last.filter(|_| response.status() == StatusCode::NOT_MODIFIED) {
@@ -411,6 +437,19 @@ fn renewal_age(lifetime: Duration) -> Duration {
 
 pub(crate) fn log_skipped(key: &SkippedKey) {
     tracing::warn!(target: KEYS, kid = %key.kid, why = key.why, "a key of the JWK set is skipped");
+}
+
+/// How an exchange came out, in the words of the metrics.
+fn outcome(answer: &Result<Response<Bytes>, FetchError>) -> &'static str {
+    match answer.as_ref().map(Response::status) {
+        Ok(StatusCode::OK | StatusCode::NOT_MODIFIED) => "ok",
+        Ok(StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE) => "busy",
+        Ok(status) if !status.is_server_error() => "nonsense",
+        Err(error) if error.is_connection() => "connection",
+        Err(error) if error.is_timeout() => "timeout",
+        Err(error) if error.is_too_long() => "nonsense",
+        Ok(_) | Err(_) => "failed",
+    }
 }
 
 fn no_keys() -> Rejection {

@@ -39,6 +39,8 @@ use self::{
     rules::Rules,
 };
 use crate::{
+    clock::Moment,
+    meter::{self, How},
     peek,
     rejection::{Reason, Rejection, RejectionKind},
     token::CurrentToken,
@@ -125,6 +127,7 @@ impl JwtValidator {
         presented: &Presented<'_>,
         key: Option<&VerifyingKey>,
     ) -> Result<CurrentToken, Rejection> {
+        meter::token(How::Verified);
         let issuer_of_key = key.and_then(VerifyingKey::issuer);
         let grounds = key.map(|key| key.grounds().clone());
         let answer = self.rules.judge_claims(&jws.header, jws.payload()?, issuer_of_key);
@@ -187,6 +190,7 @@ impl JwtValidator {
         Jws::expect_if_short(presented.token())?;
         let presented = &presented.named();
         if let Some(known) = self.recall(presented) {
+            meter::token(How::Remembered);
             return known;
         }
         let jws = Jws::parse(presented.token(), &self.headers)?;
@@ -256,6 +260,14 @@ impl TokenValidator for JwtValidator {
                     .await?;
                 self.verify(&jws, presented, algorithm, &keys)
             }
+        }
+    }
+
+    /// Keys that are at hand stay so.
+    async fn ready(&self, now: Moment) -> Result<(), Rejection> {
+        match &self.keys {
+            Keys::Remote(remote) => remote.ready(now).await,
+            Keys::Fixed(_) | Keys::Secret(..) => Ok(()),
         }
     }
 

@@ -9,6 +9,7 @@ use crate::{
     challenge::ChallengeParams,
     clock::{Clock, Moment},
     credentials::{Credentials, Place, Places},
+    meter::Decision,
     rejection::{Forms, Reason, Rejection, ReplaceRefusal},
     require::Requirement,
     scope::Scope,
@@ -31,6 +32,8 @@ pub(crate) struct Policy {
     pub(crate) replace: Option<Arc<ReplaceRefusal>>,
     /// How old the knowledge about a token may be.
     pub(crate) max_age: Option<Duration>,
+    /// It judges again what a protector further out has let in, and leaves to that one how refusals look.
+    pub(crate) is_guard: bool,
 }
 
 /// Stands in the extensions of a request that was let in without a token.
@@ -103,6 +106,11 @@ impl Policy {
     /// Steps 3 to 5: judged on every request, whoever validated the token and however long ago.
     fn judge(&self, token: CurrentToken, now: Moment) -> Result<CurrentToken, Rejection> {
         token.judge_time(now)?;
+        if self.max_age.is_some() && token.is_stale() {
+            return Err(Rejection::unavailable(
+                "the route demands a younger answer than there is",
+            ));
+        }
         if token.confirmation().is_some() {
             // RFC 7800 §3.1 would let a binding be ignored that is not understood. Then a stolen token would be as good
             // as any.
@@ -141,21 +149,15 @@ impl Policy {
     pub(crate) fn enter(&self, entered: Entered, request: &mut Parts) {
         request.extensions.remove::<CurrentToken>();
         request.extensions.remove::<Anonymous>();
-        let asked = (&request.method, &request.uri);
+        if !self.is_guard {
+            report(&entered, request);
+        }
         match entered {
             Entered::With(token, place) => {
-                audit::admitted(asked, &token, place.as_str());
-                self.places.tidy(place, &mut request.headers);
+                self.places.tidy(place, request);
                 request.extensions.insert(token);
             }
             Entered::Without(anonymous) => {
-                audit::anonymous(
-                    asked,
-                    match anonymous {
-                        Anonymous::NoCredentials => "anonymous",
-                        Anonymous::Preflight => "preflight",
-                    },
-                );
                 request.extensions.insert(anonymous);
             }
         }
@@ -172,6 +174,16 @@ impl Policy {
             .as_ref()
             .map(|requirement| requirement.scopes_to_name(token))
             .unwrap_or_default()
+    }
+}
+
+/// One event for a request, however many judge it further in.
+fn report(entered: &Entered, request: &Parts) {
+    let asked = (&request.method, &request.uri);
+    match entered {
+        Entered::With(token, place) => audit::admitted(asked, token, place.as_str()),
+        Entered::Without(Anonymous::NoCredentials) => audit::anonymous(asked, Decision::Anonymous),
+        Entered::Without(Anonymous::Preflight) => audit::anonymous(asked, Decision::Preflight),
     }
 }
 

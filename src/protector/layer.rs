@@ -43,7 +43,7 @@ use crate::{
 /// ```
 #[derive(Clone, Debug)]
 pub struct ResourceProtectorLayer {
-    policy: Arc<Policy>,
+    pub(super) policy: Arc<Policy>,
 }
 
 impl ResourceProtectorLayer {
@@ -62,6 +62,7 @@ impl ResourceProtectorLayer {
                 clock: Arc::new(SystemClock),
                 replace: None,
                 max_age: None,
+                is_guard: false,
             }),
         }
     }
@@ -73,7 +74,7 @@ impl ResourceProtectorLayer {
         places.remove_offered_token(headers);
     }
 
-    fn policy(&mut self) -> &mut Policy {
+    pub(super) fn policy(&mut self) -> &mut Policy {
         Arc::make_mut(&mut self.policy)
     }
 
@@ -144,7 +145,8 @@ impl ResourceProtectorLayer {
     ///
     /// It is looked for in WebSocket handshakes only (RFC 6455 §4.1, RFC 8441 §5). There, a token has none of the
     /// characters `/` and `=`; a JWT never does. Two of them are 400. So that the service cannot send the token back, it is
-    /// taken away before the request goes further in; a second protector there does not see it. The page offers another
+    /// taken away from the headers before the request goes further in; a second protector that looks for one there finds it
+    /// all the same. The page offers another
     /// protocol beside it, and the service chooses that: browsers give up where none of those they offer is chosen.
     ///
     /// # Errors

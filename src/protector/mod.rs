@@ -16,12 +16,21 @@
 mod admit;
 mod body;
 mod cache_control;
+mod doctor;
+mod fresh;
 mod future;
 mod layer;
+mod ready;
 mod respond;
 mod service;
 
 pub use self::{
-    admit::Anonymous, body::RefusalBody, future::ResponseFuture, layer::ResourceProtectorLayer,
+    admit::Anonymous,
+    body::RefusalBody,
+    doctor::{Diagnosis, Finding},
+    fresh::RequireFreshLayer,
+    future::ResponseFuture,
+    layer::ResourceProtectorLayer,
+    ready::NotReady,
     service::ResourceProtector,
 };

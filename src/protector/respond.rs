@@ -39,6 +39,9 @@ impl Answering {
 impl Policy {
     /// Renders a refusal of the protector itself.
     pub(super) fn refuse<B>(&self, rejection: Rejection, form: Form) -> Response<RefusalBody<B>> {
+        if self.is_guard {
+            return rejection.by_itself(form);
+        }
         let mut response = rejection.into_final_response(form, &self.challenge, self.replace.as_deref());
         self.vary(response.headers_mut());
         response
@@ -52,6 +55,10 @@ impl Policy {
         answering: &Answering,
     ) -> Response<RefusalBody<B>> {
         let token = answering.token.as_ref();
+        if self.is_guard {
+            add_demand(response.extensions_mut(), || self.demanded(token));
+            return response.map(RefusalBody::inner);
+        }
         self.vary(response.headers_mut());
         let mut response = match passing_refusal(response.extensions_mut(), || self.demanded(token)) {
             None => response.map(RefusalBody::inner),

@@ -17,7 +17,7 @@ use super::{
     table::{Decision, Routes},
 };
 use crate::{
-    audit,
+    audit, meter,
     protector::{Anonymous, RefusalBody},
     token::CurrentToken,
 };
@@ -60,7 +60,7 @@ where
                 RoutesFuture::not_allowed(allow.cloned())
             }
             Decision::Public => {
-                audit::anonymous(asked, "public");
+                audit::anonymous(asked, meter::Decision::Public);
                 // Nothing was judged, so nothing is known, whatever an outer layer has put there.
                 request.extensions_mut().remove::<CurrentToken>();
                 request.extensions_mut().remove::<Anonymous>();

@@ -5,6 +5,9 @@
 
 use std::time::Duration;
 
+use super::breaker::Outlook;
+use crate::meter::{self, Asked, Breaker, How};
+
 /// The target of everything about introspection.
 const INTROSPECTION: &str = "resource_protector::introspection";
 
@@ -53,11 +56,13 @@ impl Outcome {
 /// A call ended, `took` after it was begun; a look-up of the endpoint is counted in.
 pub(crate) fn call_ended(who: &str, outcome: Outcome, took: Duration) {
     let (outcome, milliseconds) = (outcome.as_str(), took.as_millis());
+    meter::call_ended(Asked::Introspection, outcome, took);
     tracing::trace!(target: INTROSPECTION, event = "call_ended", asked = who, outcome, milliseconds);
 }
 
 /// A call was not made: all places were taken, or the breaker is open.
 pub(crate) fn call_shed(who: &str, why: &'static str) {
+    meter::call_shed(Asked::Introspection);
     tracing::debug!(target: INTROSPECTION, event = "call_shed", asked = who, why, "a call was not made");
 }
 
@@ -68,6 +73,7 @@ pub(crate) fn retried(who: &str) {
 
 /// The server is left alone for a while.
 pub(crate) fn breaker_opened(who: &str, why: Outcome, wait: Duration) {
+    meter::breaker_changed(Breaker::Open);
     tracing::warn!(
         target: INTROSPECTION,
         event = "breaker_opened",
@@ -80,17 +86,20 @@ pub(crate) fn breaker_opened(who: &str, why: Outcome, wait: Duration) {
 
 /// One call goes out, to see whether the server is back.
 pub(crate) fn breaker_probing(who: &str) {
+    meter::breaker_changed(Breaker::HalfOpen);
     tracing::debug!(target: INTROSPECTION, event = "breaker_probing", asked = who, "is the authorization server back?");
 }
 
 /// The server is asked as ever again.
 pub(crate) fn breaker_closed(who: &str) {
+    meter::breaker_changed(Breaker::Closed);
     tracing::info!(target: INTROSPECTION, event = "breaker_closed", asked = who, "the authorization server is back");
 }
 
 /// An answer was used that is older than it should be. `first` since the server last answered: that is worth a warning,
 /// and the many that follow are not.
 pub(crate) fn stale_served(who: &str, first: bool) {
+    meter::token(How::Stale);
     if first {
         tracing::warn!(
             target: INTROSPECTION,
@@ -108,11 +117,25 @@ pub(crate) fn refresh_failed(who: &str, why: &str) {
     tracing::debug!(target: INTROSPECTION, event = "refresh_failed", asked = who, why, "an answer was not renewed");
 }
 
+/// How the server stands with us, told by name. Only who was configured is asked for it: see [`meter`].
+pub(crate) fn outlook(who: &str, outlook: Outlook) {
+    let state = match outlook {
+        Outlook::Good => Breaker::Closed,
+        Outlook::Unsure => Breaker::HalfOpen,
+        Outlook::Bad(_) => Breaker::Open,
+    };
+    meter::breaker_state(who, state);
+}
+
 /// A request was answered from memory: by what was said about the token a short time ago. It is on the path of every
 /// request, so nothing is written.
 #[inline]
-pub(crate) fn remembered(_who: &str) {}
+pub(crate) fn remembered() {
+    meter::token(How::Remembered);
+}
 
 /// A request waits for a call.
 #[inline]
-pub(crate) fn asked(_who: &str) {}
+pub(crate) fn asked() {
+    meter::token(How::Asked);
+}

@@ -4,7 +4,7 @@ use std::{collections::HashMap, fmt, sync::Arc};
 
 use quick_cache::sync::Cache;
 
-use super::{About, AnyValidator, Presented, TokenDigest, TokenValidator, on_demand::OnDemand};
+use super::{About, AnyValidator, Presented, TokenDigest, TokenValidator, all, on_demand::OnDemand};
 use crate::{
     clock::Moment,
     error::{SetupError, at_start, shown},
@@ -41,6 +41,8 @@ pub struct ByIssuer {
     templates: Vec<(Template, Arc<dyn AnyValidator>)>,
     tenants: Option<OnDemand>,
     opaque: Vec<(String, Arc<dyn AnyValidator>)>,
+    /// The prefixes among them, as they were given.
+    prefixes: Vec<String>,
     seen: Seen,
 }
 
@@ -207,6 +209,7 @@ impl ByIssuer {
                 format_args!("{prefix:?} has a validator already; each opaque validator needs a prefix of its own"),
             ));
         }
+        self.prefixes.push(prefix.clone());
         self.opaque.push((prefix, Arc::new(validator)));
         self.opaque.sort_by_key(|(prefix, _)| std::cmp::Reverse(prefix.len()));
         Ok(self)
@@ -322,7 +325,9 @@ impl TokenValidator for ByIssuer {
     }
 
     fn about(&self) -> About<'_> {
-        let about = About::default().with_issuers(&self.names);
+        let about = About::default()
+            .with_issuers(&self.names)
+            .with_opaque_prefixes(&self.prefixes);
         // Nothing is known of those that are made on demand.
         if self.tenants.is_none() && self.validators().all(|validator| validator.about().asks_anew()) {
             return about.that_asks_anew();
@@ -330,12 +335,10 @@ impl TokenValidator for ByIssuer {
         about
     }
 
-    /// All of them have to be.
+    /// All of them have to be; they are asked at the same time.
     async fn ready(&self, now: Moment) -> Result<(), Rejection> {
-        for validator in self.validators() {
-            validator.ready(now).await?;
-        }
-        Ok(())
+        let asking = self.validators().map(|validator| validator.ready(now)).collect();
+        all(asking).await.into_iter().collect()
     }
 }
 

@@ -6,7 +6,14 @@ mod digest;
 mod flight;
 mod on_demand;
 
-use std::{fmt, pin::Pin, sync::Arc, time::Duration};
+use std::{
+    fmt,
+    future::poll_fn,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+    time::Duration,
+};
 
 use http::request::Parts;
 
@@ -74,6 +81,7 @@ pub trait TokenValidator: Send + Sync + 'static {
 #[must_use]
 pub struct About<'a> {
     issuers: &'a [String],
+    opaque_prefixes: &'a [String],
     asks_anew: bool,
 }
 
@@ -82,6 +90,13 @@ impl<'a> About<'a> {
     /// and to send it tokens under all of them.
     pub fn with_issuers(mut self, issuers: &'a [String]) -> Self {
         self.issuers = issuers;
+        self
+    }
+
+    /// With what the opaque tokens begin that it accepts, where it tells them apart by that.
+    /// [`ResourceProtectorLayer::doctor`](crate::ResourceProtectorLayer::doctor) makes up a token for each.
+    pub fn with_opaque_prefixes(mut self, prefixes: &'a [String]) -> Self {
+        self.opaque_prefixes = prefixes;
         self
     }
 
@@ -96,6 +111,11 @@ impl<'a> About<'a> {
     /// The names of the issuers whose tokens it accepts; none where they are not known.
     pub fn issuers(&self) -> &'a [String] {
         self.issuers
+    }
+
+    /// With what the opaque tokens begin that it accepts; none where it does not go by that.
+    pub fn opaque_prefixes(&self) -> &'a [String] {
+        self.opaque_prefixes
     }
 
     /// Whether it heeds [`Presented::max_age`].
@@ -195,6 +215,26 @@ impl fmt::Debug for Presented<'_> {
 }
 
 pub(crate) type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+/// Waits for all of them at the same time.
+pub(crate) async fn all<T>(mut futures: Vec<BoxFuture<'_, T>>) -> Vec<T> {
+    let mut done: Vec<Option<T>> = futures.iter().map(|_| None).collect();
+    poll_fn(|cx: &mut Context<'_>| {
+        for (future, done) in futures.iter_mut().zip(&mut done) {
+            if done.is_none()
+                && let Poll::Ready(value) = future.as_mut().poll(cx)
+            {
+                *done = Some(value);
+            }
+        }
+        match done.iter().all(Option::is_some) {
+            true => Poll::Ready(()),
+            false => Poll::Pending,
+        }
+    })
+    .await;
+    done.into_iter().flatten().collect()
+}
 
 /// A validator of any type. Nothing outside this crate sees it, so that implementors write a plain `async fn`.
 pub(crate) trait AnyValidator: Send + Sync {

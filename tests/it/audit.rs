@@ -11,7 +11,8 @@ use bytes::Bytes;
 use http::{Request, Response};
 use http_body_util::Full;
 use resource_protector::{
-    CurrentToken, JwtValidator, Requirement, ResourceProtectorLayer,
+    About, CurrentToken, JwtValidator, Presented, Reason, Rejection, Requirement, ResourceProtectorLayer,
+    TokenValidator,
     config::ProtectorConfig,
     require_scope,
     testing::{TestClock, TestIssuer},
@@ -188,6 +189,36 @@ async fn a_refusal_by_guard_or_handler_is_one_event_after_the_admission() {
         let told: Vec<_> = events.iter().map(|(_, fields)| fields["decision"].as_str()).collect();
         assert_eq!(told, ["admitted", "refused"], "{token}");
         assert_eq!(events[1].1["kind"], "InsufficientScope");
+    }
+}
+
+/// Remembers that every token is good, and learns that one was revoked when it has to look again.
+struct Remembering;
+
+impl TokenValidator for Remembering {
+    async fn validate(&self, presented: &Presented<'_>) -> Result<CurrentToken, Rejection> {
+        match (presented.token(), presented.max_age()) {
+            ("revoked", Some(_)) => Err(Rejection::invalid_token(Reason::Inactive, "it was revoked")),
+            _ => CurrentToken::vouch_for(&serde_json::json!({ "sub": "alice" })),
+        }
+    }
+
+    fn about(&self) -> About<'_> {
+        About::default().that_asks_anew()
+    }
+}
+
+#[tokio::test]
+async fn a_guard_that_asks_again_reports_what_it_refuses_and_no_second_admission() {
+    let protector = ResourceProtectorLayer::new(Remembering);
+    let service = ServiceBuilder::new()
+        .layer(protector.clone())
+        .layer(protector.require_fresh(Duration::ZERO).unwrap())
+        .service_fn(hello);
+    for (token, expected) in [("good", &["admitted"][..]), ("revoked", &["admitted", "refused"])] {
+        let decided = decisions_of(ask(service.clone(), request(&[&format!("Bearer {token}")]))).await;
+        let told: Vec<_> = decided.iter().map(|(_, fields)| fields["decision"].as_str()).collect();
+        assert_eq!(told, expected, "{token}");
     }
 }
 

@@ -25,6 +25,8 @@ fn a_key_of_the_other_kind_is_named() {
         ("algorithms", "[\"RS256\"]"),
         ("token_types", "[\"at+jwt\"]"),
         ("optional_claims", "[\"jti\"]"),
+        ("jwks_refresh_seconds", "600"),
+        ("jwks_stale_seconds", "0"),
     ] {
         let text = with_client(&format!("{key} = {value}"));
         assert_error(&text, 8, &format!("issuer[0].{key}"), "belongs to kind = \"jwt\"");
@@ -39,6 +41,10 @@ fn a_key_of_the_other_kind_is_named() {
         ("private_key_file", "\"/s3cret\""),
         ("opaque_prefix", "\"x_\""),
         ("cache_seconds", "0"),
+        ("negative_seconds", "0"),
+        ("stale_if_error_seconds", "0"),
+        ("refresh_ahead", "false"),
+        ("max_calls_in_flight", "1"),
     ] {
         let text = jwt(&format!("{key} = {value}"));
         assert_error(
@@ -53,6 +59,7 @@ fn a_key_of_the_other_kind_is_named() {
         "expect_claims = { a = \"b\" }",
         "claims = { scope = \"scp\" }",
         "leeway_seconds = 0",
+        "timeout_seconds = 1",
         "allow_insecure_http = false",
     ] {
         assert_starts(&jwt(common));

@@ -39,6 +39,14 @@ fn a_route_that_cannot_be_is_named() {
         ("scope = \"a\"\npublic = true", 8, "scope", "public = true"),
         ("any_scope = [\"a\"]\npublic = true", 8, "any_scope", "public = true"),
         ("optional = true\npublic = true", 8, "optional", "public = true"),
+        (
+            "max_age_seconds = 5\npublic = true",
+            8,
+            "max_age_seconds",
+            "public = true",
+        ),
+        // The issuer's JWTs are verified here.
+        ("max_age_seconds = 5", 8, "max_age_seconds", "Introspect its tokens"),
     ] {
         assert_error(
             &route(&format!("path = \"/a\"\n{more}")),
@@ -72,4 +80,25 @@ fn routes_of_one_path_do_not_overlap() {
     assert_error(&two(get, all), 10, "route[1].path", "route[0]");
     assert_starts(&two(get, "path = \"/a\"\nmethods = [\"POST\"]"));
     assert_starts(&two(all, "path = \"/a/b\""));
+}
+
+#[test]
+fn a_route_can_ask_again_where_all_issuers_can_be_asked() {
+    let route = |seconds: u64| format!("[[route]]\npath = \"/a\"\nmax_age_seconds = {seconds}");
+    for seconds in [0, 5, 86400] {
+        assert_starts(&with_client(&route(seconds)));
+    }
+    assert_error(
+        &with_client(&route(86401)),
+        10,
+        "route[0].max_age_seconds",
+        "expected 0 s to 86400 s",
+    );
+    let verified_too = "[[issuer]]\nissuer = \"https://auth.test\"\nkind = \"jwt\"\n";
+    assert_error(
+        &with_client(&format!("{verified_too}{}", route(5))),
+        13,
+        "route[0].max_age_seconds",
+        "Introspect its tokens",
+    );
 }

@@ -1,5 +1,6 @@
 //! The gateway example as its users run it: a process, started with a file, asked over the network.
 
+mod admin;
 mod answer;
 mod forward_auth;
 mod headers;
@@ -70,15 +71,18 @@ impl Gateway {
         let file = written(text);
         let mut process = command().arg(file.path()).spawn().unwrap();
         let mut output = BufReader::new(process.stdout.take().unwrap());
-        let mut line = String::new();
-        timeout(SOON, output.read_line(&mut line)).await.unwrap().unwrap();
-        let address = line.strip_prefix("listening on http://").expect("the ready line");
+        let address = said_address(&mut output, "listening").await;
         Self {
-            address: address.trim_end().parse().unwrap(),
+            address,
             process,
             output,
             _file: file,
         }
+    }
+
+    /// Where its second listener is, if it has one. To be asked once.
+    pub async fn admin(&mut self) -> SocketAddr {
+        said_address(&mut self.output, "admin").await
     }
 
     /// A gateway for tokens of this issuer, with more keys at the top and more tables at the end.
@@ -141,6 +145,26 @@ impl Gateway {
             .unwrap();
         (timeout(SOON, self.process.wait()).await.unwrap().unwrap(), printed)
     }
+}
+
+/// The address in the line that comes next, `WHAT on http://ADDRESS`.
+async fn said_address(output: &mut BufReader<tokio::process::ChildStdout>, what: &str) -> SocketAddr {
+    let mut line = String::new();
+    timeout(SOON, output.read_line(&mut line)).await.unwrap().unwrap();
+    let address = line.strip_prefix(&format!("{what} on http://"));
+    address
+        .unwrap_or_else(|| panic!("{line:?}"))
+        .trim_end()
+        .parse()
+        .unwrap()
+}
+
+/// A request without body and header lines of its own, to any address.
+pub async fn ask_at(address: SocketAddr, method: &str, target: &str) -> String {
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    let head = format!("{method} {target} HTTP/1.1\r\nHost: api.test\r\nConnection: close\r\n\r\n");
+    stream.write_all(head.as_bytes()).await.unwrap();
+    read_to_end(&mut stream).await
 }
 
 pub fn settings(issuer: &TestIssuer, top: &str, tables: &str) -> String {

@@ -12,7 +12,11 @@ const SECRET: &str = "do-not-quote-me";
 /// Starts it, expects it not to run, and gives back what it says of the file.
 async fn refusal(text: &str) -> String {
     let file = written(text);
-    let output = command().arg(file.path()).stderr(std::process::Stdio::piped()).output();
+    let output = command()
+        .env("RUST_LOG", "off")
+        .arg(file.path())
+        .stderr(std::process::Stdio::piped())
+        .output();
     let output = timeout(SOON, output)
         .await
         .unwrap_or_else(|_| panic!("it runs: {text}"))
@@ -131,6 +135,8 @@ async fn a_value_of_another_type_is_named_with_its_line() {
             "forward_authorization",
         ),
         (format!("{LISTEN}\nforward_auth = 1 # here"), "forward_auth"),
+        (format!("{LISTEN}\nfail_fast = \"{SECRET}\" # here"), "fail_fast"),
+        (format!("{LISTEN}\nadmin = 9090 # here"), "admin"),
         (
             format!("{LISTEN}\nstrip_headers = \"{SECRET}\" # here"),
             "strip_headers",
@@ -207,6 +213,16 @@ async fn a_listen_address_beyond_loopback_needs_behind_tls() {
 }
 
 #[tokio::test]
+async fn the_admin_listener_has_the_rules_of_the_other_one() {
+    for address in ["0.0.0.0:0", "[::]:0", "localhost:9090", "9090"] {
+        let text = file(&format!("{LISTEN}\nadmin = \"{address}\" # here"), "", "");
+        assert_named(&refusal(&text).await, &text, "admin");
+    }
+    let text = file(&format!("{LISTEN}\nbehind_tls = true\nadmin = \"0.0.0.0:0\""), "", "");
+    assert!(Gateway::start(&text).await.admin().await.ip().is_unspecified());
+}
+
+#[tokio::test]
 async fn the_file_beside_the_example_starts_it() {
     let text = include_str!("../../../examples/gateway/gateway.toml");
     Gateway::start(&text.replace("127.0.0.1:8080", "127.0.0.1:0")).await;
@@ -214,9 +230,12 @@ async fn the_file_beside_the_example_starts_it() {
 
 #[tokio::test]
 async fn a_port_that_is_taken_is_a_start_up_error() {
-    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
-    let text = file(&format!("listen = \"{}\" # here", taken.local_addr().unwrap()), "", "");
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let taken = listener.local_addr().unwrap();
+    let text = file(&format!("listen = \"{taken}\" # here"), "", "");
     assert_named(&refusal(&text).await, &text, "listen");
+    let text = file(&format!("{LISTEN}\nadmin = \"{taken}\" # here"), "", "");
+    assert_named(&refusal(&text).await, &text, "admin");
 }
 
 #[tokio::test]
@@ -338,4 +357,31 @@ async fn it_starts_without_its_upstream_and_its_issuer() {
     assert_eq!(status(&response), 503, "{response}");
     assert_eq!(values(&response, "retry-after").len(), 1);
     issuer.come_back();
+}
+
+#[tokio::test]
+async fn with_fail_fast_it_ends_with_a_sentence_where_the_issuer_does_not_answer_as_it_should() {
+    let issuer = TestIssuer::on_loopback().await.unwrap();
+    let fail_fast = "fail_fast = true # here";
+    Gateway::with(&issuer, fail_fast, "").await;
+
+    issuer.require_client("api", "another secret");
+    let text = settings(&issuer, fail_fast, "");
+    let said = refusal(&text).await;
+    assert_named(
+        &said,
+        &text,
+        "fail_fast: TROUBLE a made-up opaque token is refused: introspection: ",
+    );
+    assert!(said.contains("status 401"), "{said}");
+    assert!(!said.contains(TestIssuer::CLIENT_SECRET), "{said}");
+
+    issuer.require_client(TestIssuer::CLIENT_ID, TestIssuer::CLIENT_SECRET);
+    issuer.go_down();
+    let said = refusal(&text).await;
+    assert_named(
+        &said,
+        &text,
+        "fail_fast: TROUBLE what it takes to judge any token: the issuer's keys cannot be fetched",
+    );
 }
