@@ -84,7 +84,7 @@ impl Issuer {
     ///
     /// A place without such a document is passed over.
     async fn discover(&self, network: &Network, deadline: Duration) -> Result<Metadata, FetchError> {
-        let mut problems = Vec::new();
+        let (mut problems, mut wish) = (Vec::new(), None);
         for url in self.well_known() {
             let request = Request::get(&url)
                 .header(header::ACCEPT, "application/json")
@@ -93,13 +93,13 @@ impl Issuer {
             let response = network.exchange(request, MAX_DOCUMENT, deadline).await;
             match response.and_then(|response| self.read(&response)) {
                 Ok(metadata) => return Ok(metadata),
-                Err(problem) => problems.push(format!("{}: {problem}", without_query(&url))),
+                Err(problem) => {
+                    wish = wish.max(problem.wish());
+                    problems.push(format!("{}: {problem}", without_query(&url)));
+                }
             }
         }
-        Err(FetchError::new(format_args!(
-            "no usable metadata: {}",
-            problems.join("; ")
-        )))
+        Err(FetchError::new(format_args!("no usable metadata: {}", problems.join("; "))).wishing(wish))
     }
 
     /// The places, all on the issuer's own host: inserted before its path (RFC 8414 §3.1), appended to it (OpenID

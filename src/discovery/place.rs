@@ -54,6 +54,8 @@ struct Known {
     found: Option<Found>,
     /// When the last look-up was begun that has come to its end.
     looked_up_at: Option<Instant>,
+    /// For how long the server asked then not to be asked.
+    wish: Duration,
 }
 
 #[derive(Clone, Debug)]
@@ -128,7 +130,10 @@ impl Discovered {
     /// What is known without a look-up; `None` when one is due.
     fn known_at(&self, now: Moment) -> Option<Result<Endpoint, Rejection>> {
         let known = self.known();
-        let rested = |pause| known.looked_up_at.is_none_or(|then| now.since(then) >= pause);
+        let rested = |pause: Duration| {
+            let pause = pause.max(known.wish);
+            known.looked_up_at.is_none_or(|then| now.since(then) >= pause)
+        };
         match known.found.as_ref().filter(|found| now.since(found.at) < KEPT_FOR) {
             Some(found) => {
                 let good = now.since(found.at) < FOUND_FOR && !found.doubted;
@@ -143,6 +148,7 @@ impl Discovered {
         let learned = self.ask_metadata(&network, deadline).await;
         let mut known = self.known();
         known.looked_up_at = Some(now.monotonic);
+        known.wish = learned.as_ref().err().and_then(Rejection::wait).unwrap_or_default();
         match learned {
             Ok(endpoint) => {
                 known.found = Some(Found {
@@ -171,7 +177,13 @@ impl Discovered {
         meter::call_ended(Asked::Metadata, outcome, began.elapsed());
         let metadata = metadata
             .map_err(|_| Rejection::unavailable(format!("discovery: no metadata within {deadline:?}")))?
-            .map_err(|error| Rejection::unavailable(format!("discovery: {error}")))?;
+            .map_err(|error| {
+                let outage = Rejection::unavailable(format!("discovery: {error}"));
+                match error.wish() {
+                    Some(wish) => outage.retry_after(wish),
+                    None => outage,
+                }
+            })?;
         let wanted = self.wanted;
         let Some(url) = wanted.url(metadata) else {
             return Err(Rejection::misconfigured(format!(

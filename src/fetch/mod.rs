@@ -8,7 +8,7 @@ mod reqwest;
 use std::{fmt, sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use http::{Request, Response, StatusCode, header};
+use http::{HeaderMap, Request, Response, StatusCode, header};
 
 #[cfg(not(feature = "reqwest"))]
 use self::no_client::DefaultFetch;
@@ -50,12 +50,20 @@ impl<F: Fetch> Fetch for Arc<F> {
     }
 }
 
+/// The longest wait that a busy server can impose on our clients, in seconds.
+const LONGEST_RETRY: u64 = 60 * 60;
+
+/// The longest time for which a busy server is left alone because it says so.
+const LONGEST_WISH: Duration = Duration::from_secs(60);
+
 /// Why there was no answer. The message goes to the log; it must not quote a token or a secret.
 #[derive(Clone, Debug, thiserror::Error)]
 #[error("{problem}")]
 pub struct FetchError {
     problem: String,
     stage: Stage,
+    /// For how long the server asked not to be asked.
+    wish: Option<Duration>,
 }
 
 /// How far an exchange came.
@@ -88,6 +96,17 @@ impl FetchError {
         self.stage == Stage::Connecting
     }
 
+    /// For how long the server asked not to be asked; a minute at the most, as it may be wrong about that, too.
+    pub(crate) fn wish(&self) -> Option<Duration> {
+        self.wish.map(|wish| wish.min(LONGEST_WISH))
+    }
+
+    /// Says for how long the server asked not to be asked.
+    pub(crate) fn wishing(mut self, wish: Option<Duration>) -> Self {
+        self.wish = wish;
+        self
+    }
+
     /// Whether the deadline passed.
     pub(crate) fn is_timeout(&self) -> bool {
         self.stage == Stage::OutOfTime
@@ -108,6 +127,7 @@ impl FetchError {
     fn at(stage: Stage, problem: impl fmt::Display) -> Self {
         Self {
             problem: problem.to_string(),
+            wish: None,
             stage,
         }
     }
@@ -187,11 +207,17 @@ pub(crate) fn is_json(response: &Response<Bytes>) -> bool {
 
 /// Refuses anything but 200, naming the status only.
 pub(crate) fn expect_ok(response: &Response<Bytes>) -> Result<(), FetchError> {
-    match response.status() {
-        StatusCode::OK => Ok(()),
-        status => Err(FetchError::new(format_args!(
-            "expected status 200, got {}",
-            status.as_u16()
-        ))),
+    let status = response.status();
+    if status == StatusCode::OK {
+        return Ok(());
     }
+    let is_busy = matches!(status, StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE);
+    let wish = is_busy.then(|| retry_after(response.headers())).flatten();
+    Err(FetchError::new(format_args!("expected status 200, got {}", status.as_u16())).wishing(wish))
+}
+
+/// `Retry-After` in seconds (RFC 9110 §10.2.3). A date is not read: it would need the server's clock.
+pub(crate) fn retry_after(headers: &HeaderMap) -> Option<Duration> {
+    let seconds: u64 = headers.get(header::RETRY_AFTER)?.to_str().ok()?.trim().parse().ok()?;
+    Some(Duration::from_secs(seconds.min(LONGEST_RETRY)))
 }

@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use http::{HeaderMap, Request, Response, StatusCode, header};
+use http::{Request, Response, StatusCode, header};
 use tokio::time::Instant;
 
 use super::client_auth::{ClientAuth, form_encoded};
@@ -11,16 +11,13 @@ use crate::{
     clock::Moment,
     discovery::Place,
     endpoint::Endpoint,
-    fetch::{FetchError, Network, is_json},
+    fetch::{FetchError, Network, is_json, retry_after},
     rejection::{Reason, Rejection},
     upstream::{Call, Outcome},
 };
 
 /// The longest answer that is read.
 const MAX_ANSWER: usize = 64 * 1024;
-
-/// The longest wait that a busy server can impose on our clients.
-const LONGEST_RETRY: u64 = 60 * 60;
 
 /// Asks the authorization server, as this service.
 #[derive(Clone)]
@@ -232,10 +229,4 @@ impl Client {
         }
         Ok(request)
     }
-}
-
-/// `Retry-After` in seconds (RFC 9110 §10.2.3). A date is not read: it would need the server's clock.
-fn retry_after(headers: &HeaderMap) -> Option<Duration> {
-    let seconds: u64 = headers.get(header::RETRY_AFTER)?.to_str().ok()?.trim().parse().ok()?;
-    Some(Duration::from_secs(seconds.min(LONGEST_RETRY)))
 }

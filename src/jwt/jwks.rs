@@ -93,6 +93,8 @@ struct Known {
     /// When a fetch was last begun, and whether it goes on still.
     attempted: Option<Instant>,
     pending: bool,
+    /// For how long the server asked then not to be asked.
+    wish: Duration,
     /// When one was last begun for the sake of a key that is not in the set.
     searched: Option<Instant>,
     /// Whether the last fetch that came to its end failed, and why.
@@ -275,7 +277,7 @@ impl Remote {
                 Cause::Renewal(pause) => (known.attempted, pause),
                 Cause::Search => (known.searched, self.settings.cooldown),
             };
-            if last.is_some_and(|then| now.since(then) < pause) {
+            if last.is_some_and(|then| now.since(then) < pause) || !known.rested(now, Duration::ZERO) {
                 return;
             }
             if let Cause::Search = cause {
@@ -293,6 +295,7 @@ impl Remote {
         };
         drop(attempt);
         let mut known = self.lock();
+        known.wish = outcome.as_ref().err().and_then(FetchError::wish).unwrap_or_default();
         known.failed = outcome.is_err();
         known.problem = outcome.as_ref().err().map(FetchError::to_string);
         self.quiet.end();
@@ -307,7 +310,7 @@ impl Remote {
     async fn fetch_set(&self, now: Moment, last: Option<Fetched>) -> Result<(), FetchError> {
         let Settings { source, network, .. } = &self.settings;
         let endpoint = source.find(network, self.settings.deadline, now).await;
-        let endpoint = endpoint.map_err(|problem| FetchError::new(problem.detail()))?;
+        let endpoint = endpoint.map_err(|problem| FetchError::new(problem.detail()).wishing(problem.wait()))?;
         let mut request =
             Request::get(endpoint.as_str()).header(header::ACCEPT, "application/jwk-set+json, application/json");
         // A tag means something to the endpoint that gave it, and to no other.
@@ -393,7 +396,7 @@ impl Known {
             ages.map(|age| set.at.checked_add(age))
         });
         let of_attempt = self.attempted.into_iter().flat_map(|then| {
-            let pauses = [FIRST_RETRY, settings.cooldown, settings.cooldown * 2];
+            let pauses = [FIRST_RETRY, settings.cooldown, settings.cooldown * 2, self.wish];
             pauses.map(|pause| then.checked_add(pause))
         });
         let changes = of_set.chain(of_attempt).flatten();
@@ -403,9 +406,10 @@ impl Known {
             .unwrap_or(now.monotonic)
     }
 
-    /// Whether the last attempt was this long ago.
+    /// Whether the last attempt was this long ago, or longer, if the server asked for that.
     fn rested(&self, now: Moment, pause: Duration) -> bool {
-        self.attempted.is_none_or(|then| now.since(then) >= pause)
+        self.attempted
+            .is_none_or(|then| now.since(then) >= pause.max(self.wish))
     }
 
     /// The last good set, unless it is too old for anything.
@@ -417,7 +421,8 @@ impl Known {
 
     /// Whether a key that is not in the set may cause a fetch, or one is under way anyhow.
     fn may_search(&self, now: Moment, cooldown: Duration) -> bool {
-        self.pending || self.searched.is_none_or(|then| now.since(then) >= cooldown)
+        let searched_lately = self.searched.is_some_and(|then| now.since(then) < cooldown);
+        self.pending || (!searched_lately && self.rested(now, Duration::ZERO))
     }
 
     /// Logs every useless key once, however often the set is fetched.

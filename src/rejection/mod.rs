@@ -160,6 +160,11 @@ impl Rejection {
         self
     }
 
+    /// What it was told to say in `Retry-After`.
+    pub(crate) fn wait(&self) -> Option<Duration> {
+        self.0.retry_after
+    }
+
     /// Names scopes in the challenge beside those already named.
     pub(crate) fn demand(&mut self, outer: Vec<Scope>) {
         let inner = std::mem::replace(&mut self.0.scopes, outer);

@@ -628,3 +628,52 @@ async fn a_fetch_that_panics_is_an_outage_with_the_usual_pause() {
     }
     assert_eq!(calls.load(std::sync::atomic::Ordering::SeqCst), 1);
 }
+
+#[tokio::test]
+async fn an_issuer_that_is_busy_is_left_alone_for_as_long_as_it_asks_and_the_old_keys_are_used() {
+    for (asked, seconds) in [("50", 50), ("86400", 60)] {
+        let world = World::new();
+        let token = world.token();
+        assert_eq!(world.status(&token).await, 200);
+        let busy = Response::builder().status(429).header(header::RETRY_AFTER, asked);
+        world.issuer.respond_at(JWKS, busy.body(Bytes::new()).unwrap());
+        world.clock.advance(10 * MINUTE);
+        assert_eq!(world.status(&token).await, 200);
+        assert_eq!(world.fetches(), 2);
+        world.issuer.respond_normally_at(JWKS);
+        world.clock.advance(Duration::from_secs(seconds - 1));
+        for n in 0..5 {
+            assert_eq!(world.status(&token).await, 200);
+            // It may be signed by a new key: nobody knows.
+            assert_eq!(world.status(&world.junk(n)).await, 503);
+        }
+        assert_eq!(world.fetches(), 2, "{asked}");
+        world.clock.advance(Duration::from_secs(1));
+        assert_eq!(world.status(&world.junk(9)).await, 401);
+        assert_eq!(world.fetches(), 3, "{asked}");
+    }
+}
+
+#[tokio::test]
+async fn while_there_are_no_keys_an_issuer_is_asked_again_when_it_asked_to_be() {
+    let world = World::new();
+    let busy = Response::builder().status(503).header(header::RETRY_AFTER, "20");
+    world.issuer.respond_at(METADATA, busy.body(Bytes::new()).unwrap());
+    for other in [
+        "/tenant/.well-known/openid-configuration",
+        "/.well-known/openid-configuration/tenant",
+        "/tenant/.well-known/oauth-authorization-server",
+    ] {
+        let missing = Response::builder().status(404).body(Bytes::new()).unwrap();
+        world.issuer.respond_at(other, missing);
+    }
+    let token = world.token();
+    assert_eq!(world.status(&token).await, 503);
+    let asked = world.issuer.requests(METADATA);
+    world.issuer.respond_normally_at(METADATA);
+    world.clock.advance(Duration::from_secs(19));
+    assert_eq!(world.status(&token).await, 503);
+    assert_eq!(world.issuer.requests(METADATA), asked);
+    world.clock.advance(Duration::from_secs(1));
+    assert_eq!(world.status(&token).await, 200);
+}
