@@ -14,6 +14,7 @@ mod jwks;
 mod jws;
 mod key_set;
 mod keys;
+mod known_headers;
 mod options;
 mod quiet;
 mod remembered;
@@ -32,9 +33,10 @@ pub use self::{
 };
 use self::{
     jwks::{Lookup, RemoteKeys, Standing},
-    jws::{Jws, KnownHeaders},
+    jws::Jws,
     key_set::{Candidates, KeySet},
     keys::VerifyingKey,
+    known_headers::KnownHeaders,
     remembered::Remembered,
     rules::Rules,
 };
