@@ -78,8 +78,11 @@ fn race_against_raw(protected: &mut Protected, authorization: &HeaderValue, raw:
 }
 
 /// A token that was never seen, with and without remembering it, against the raw verification of the same token.
+///
+/// Where it is remembered, the memory is full already, as it is in a service that runs: each token drives another out.
 fn cold(table: &mut Table) {
     const ROUNDS: usize = 41;
+    const ROOM: usize = 1000;
     const CALLS: u32 = 60;
     for (algorithm, target, must, goal) in [
         ("RS256", "1.20, goal 1.12", 1.20, 1.12),
@@ -90,7 +93,10 @@ fn cold(table: &mut Table) {
         let shown = tokens.mint_many((ROUNDS + 1) * CALLS as usize);
         let raw = Raw::of_many(&tokens, shown.iter().map(String::as_str));
         let authorizations = bearers(&shown);
-        let (mut keeping, mut forgetting) = (tokens.protected(ROOM_FOR_ALL), tokens.protected(0));
+        let (mut keeping, mut forgetting) = (tokens.protected(ROOM), tokens.protected(0));
+        for authorization in bearers(&tokens.mint_many(2 * ROOM)) {
+            assert_eq!(call(&mut keeping, Some(&authorization)), 200);
+        }
         // Each takes every token once.
         let mut raws = raw.iter();
         let (mut kept, mut forgotten) = (authorizations.iter(), authorizations.iter());
@@ -108,7 +114,7 @@ fn cold(table: &mut Table) {
             what: format!("cold {algorithm}, of the raw verification"),
             target,
             measured: format!(
-                "{ratio:.2} (call {}, raw {}; with a capacity of 0 {forgetting:.2})",
+                "{ratio:.2} (call {}, raw {}; remembering nothing {forgetting:.2})",
                 nanoseconds(times.time(1)),
                 nanoseconds(times.time(0)),
             ),

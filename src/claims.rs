@@ -225,6 +225,10 @@ impl Claim<'_> {
     }
 
     fn date(&self) -> Result<SystemTime, BadClaims> {
+        // Nearly all dates are whole seconds of this era.
+        if let Ok(seconds) = self.value.get().parse::<u32>() {
+            return Ok(SystemTime::UNIX_EPOCH + Duration::from_secs(seconds.into()));
+        }
         let NumericDate(date) = self.parse("a number of seconds")?;
         Ok(date)
     }
@@ -410,6 +414,10 @@ mod tests {
     #[test]
     fn a_numeric_date_may_be_fractional_huge_or_negative() {
         assert!((seconds(read(r#"{"exp":1.5}"#).unwrap().expires_at) - 1.5).abs() < 1e-9);
+        for whole in [0, 1, 1_700_000_000, u64::from(u32::MAX), u64::from(u32::MAX) + 1] {
+            let date = read(&format!(r#"{{"exp":{whole}}}"#)).unwrap().expires_at;
+            assert_eq!(date, Some(SystemTime::UNIX_EPOCH + Duration::from_secs(whole)));
+        }
         assert!(seconds(read(r#"{"exp":1e300}"#).unwrap().expires_at) > 1e15);
         assert!(seconds(read(r#"{"exp":18446744073709551615}"#).unwrap().expires_at) > 1e15);
         assert!(read(r#"{"exp":-1e300}"#).unwrap().expires_at < Some(SystemTime::UNIX_EPOCH));
