@@ -10,9 +10,10 @@ use crate::{
     clock::Moment,
     endpoint::{Endpoint, Http},
     error::SetupError,
-    fetch::Network,
+    fetch::{Network, Pace},
     meter::{self, Asked},
     rejection::{Rejection, RejectionKind},
+    upstream::Outcome,
     validate::{Flights, Landed},
 };
 
@@ -53,9 +54,7 @@ pub(crate) struct Discovered {
 struct Known {
     found: Option<Found>,
     /// When the last look-up was begun that has come to its end.
-    looked_up_at: Option<Instant>,
-    /// For how long the server asked then not to be asked.
-    wish: Duration,
+    pace: Pace,
 }
 
 #[derive(Clone, Debug)]
@@ -130,16 +129,17 @@ impl Discovered {
     /// What is known without a look-up; `None` when one is due.
     fn known_at(&self, now: Moment) -> Option<Result<Endpoint, Rejection>> {
         let known = self.known();
-        let rested = |pause: Duration| {
-            let pause = pause.max(known.wish);
-            known.looked_up_at.is_none_or(|then| now.since(then) >= pause)
-        };
         match known.found.as_ref().filter(|found| now.since(found.at) < KEPT_FOR) {
             Some(found) => {
                 let good = now.since(found.at) < FOUND_FOR && !found.doubted;
-                (good || !rested(PAUSE)).then(|| Ok(found.endpoint.clone()))
+                (good || !known.pace.has_rested(now, PAUSE)).then(|| Ok(found.endpoint.clone()))
             }
-            None => (!rested(FIRST_PAUSE)).then(|| Err(Rejection::unavailable("discovery: it failed just now"))),
+            None => match known.pace.left(now, FIRST_PAUSE) {
+                Duration::ZERO => None,
+                wait => Some(Err(
+                    Rejection::unavailable("discovery: it failed just now").retry_after(wait)
+                )),
+            },
         }
     }
 
@@ -147,8 +147,8 @@ impl Discovered {
     async fn look_up(self, network: Network, deadline: Duration, now: Moment) -> Result<Endpoint, Rejection> {
         let learned = self.ask_metadata(&network, deadline).await;
         let mut known = self.known();
-        known.looked_up_at = Some(now.monotonic);
-        known.wish = learned.as_ref().err().and_then(Rejection::wait).unwrap_or_default();
+        known.pace.asked(now);
+        known.pace.answered(learned.as_ref().err().and_then(Rejection::wait));
         match learned {
             Ok(endpoint) => {
                 known.found = Some(Found {
@@ -159,6 +159,14 @@ impl Discovered {
                 Ok(endpoint)
             }
             Err(problem) => {
+                tracing::warn!(
+                    target: "resource_protector::discovery",
+                    event = "metadata_failed",
+                    asked = self.issuer.identifier(),
+                    problem = problem.detail(),
+                    last_endpoint_kept = known.found.is_some(),
+                    "the issuer's metadata could not be used"
+                );
                 let last = known.found.as_ref().filter(|found| now.since(found.at) < KEPT_FOR);
                 last.map(|found| found.endpoint.clone()).ok_or(problem)
             }
@@ -170,11 +178,11 @@ impl Discovered {
         // The places that are looked at share one deadline.
         let metadata = tokio::time::timeout(deadline, self.issuer.discover(network, deadline)).await;
         let outcome = match &metadata {
-            Ok(Ok(_)) => "ok",
-            Ok(Err(_)) => "failed",
-            Err(_) => "timeout",
+            Ok(Ok(_)) => Outcome::Ok,
+            Ok(Err(_)) => Outcome::Failed,
+            Err(_) => Outcome::Timeout,
         };
-        meter::call_ended(Asked::Metadata, outcome, began.elapsed());
+        meter::call_ended(Asked::Metadata, outcome.as_str(), began.elapsed());
         let metadata = metadata
             .map_err(|_| Rejection::unavailable(format!("discovery: no metadata within {deadline:?}")))?
             .map_err(|error| {

@@ -12,26 +12,28 @@
 //! issuer nor delay a rotation by more than one cooldown.
 
 use std::{
-    collections::HashSet,
+    fmt,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, header};
+use http::{HeaderMap, Request, StatusCode, header};
 
 use super::{
     algorithm::Algorithm,
     key_set::{Candidates, KeySet, SkippedKey},
+    known_set::{FIRST_RETRY, Fetched, Known, Stance},
     quiet::Quiet,
 };
 use crate::{
     clock::Moment,
     discovery::Place,
     endpoint::Endpoint,
-    fetch::{FetchError, Network, expect_ok},
+    fetch::{self, Network, expect_ok},
     meter::{self, Asked},
     rejection::{Reason, Rejection},
+    upstream::Outcome,
     validate::Flights,
 };
 
@@ -41,9 +43,6 @@ const MAX_SET: usize = 256 * 1024;
 /// The shortest and the longest time for which a set is believed, whatever its server says.
 pub(crate) const LIFETIMES: std::ops::RangeInclusive<Duration> =
     Duration::from_secs(60)..=Duration::from_secs(24 * 3600);
-
-/// How soon a first fetch is tried again; there is nothing to fall back to.
-const FIRST_RETRY: Duration = Duration::from_secs(1);
 
 /// The target of events about keys.
 const KEYS: &str = "resource_protector::keys";
@@ -87,32 +86,6 @@ struct Remote {
     quiet: Quiet,
 }
 
-#[derive(Debug, Default)]
-struct Known {
-    set: Option<Fetched>,
-    /// When a fetch was last begun, and whether it goes on still.
-    attempted: Option<Instant>,
-    pending: bool,
-    /// For how long the server asked then not to be asked.
-    wish: Duration,
-    /// When one was last begun for the sake of a key that is not in the set.
-    searched: Option<Instant>,
-    /// Whether the last fetch that came to its end failed, and why.
-    failed: bool,
-    problem: Option<String>,
-    /// The keys whose uselessness was logged.
-    logged: HashSet<SkippedKey>,
-}
-
-#[derive(Clone, Debug)]
-struct Fetched {
-    keys: Arc<KeySet>,
-    endpoint: Endpoint,
-    at: Instant,
-    lifetime: Duration,
-    etag: Option<HeaderValue>,
-}
-
 /// Why a set is fetched.
 #[derive(Clone, Copy, Debug)]
 enum Cause {
@@ -120,16 +93,6 @@ enum Cause {
     Renewal(Duration),
     /// A token may be signed by a key that is not in it.
     Search,
-}
-
-/// What a set is worth at one moment.
-enum Stance<'a> {
-    /// It is used; and renewed soon, if `renewal_is_due`.
-    Use { set: &'a Fetched, renewal_is_due: bool },
-    /// A fetch has to be waited for.
-    Wait,
-    /// There is none, and a fetch has failed just now.
-    Gone,
 }
 
 /// Whether what was verified by keys of the set still counts.
@@ -170,7 +133,7 @@ impl RemoteKeys {
         let known = self.0.lock();
         match known.stance(now, &self.0.settings) {
             Stance::Wait => Standing::Wait,
-            Stance::Gone => Standing::Refused(no_keys()),
+            Stance::Gone(wait) => Standing::Refused(no_keys(wait)),
             Stance::Use { renewal_is_due, .. } => {
                 if renewal_is_due {
                     drop(known);
@@ -185,18 +148,20 @@ impl RemoteKeys {
 
     /// Looks at what is known. Starts a refresh that will soon be needed, but waits for nothing.
     pub(crate) fn look(&self, kid: Option<&str>, algorithm: Algorithm, now: Moment) -> Lookup {
+        let cooldown = self.0.settings.cooldown;
         let known = self.0.lock();
-        let (failed, may_search) = (known.failed, known.may_search(now, self.0.settings.cooldown));
+        let (failed, may_search) = (known.failed, known.may_search(now, cooldown));
+        let wait = known.pace.left(now, cooldown);
         let (keys, renewal_is_due) = match known.stance(now, &self.0.settings) {
             Stance::Wait => return Lookup::Wait,
-            Stance::Gone => return Lookup::Refused(no_keys()),
+            Stance::Gone(wait) => return Lookup::Refused(no_keys(wait)),
             Stance::Use { set, renewal_is_due } => (Arc::clone(&set.keys), renewal_is_due),
         };
         drop(known);
         if let Candidates::Unknown = keys.candidates(kid, algorithm) {
             return match (may_search, failed) {
                 (true, _) => Lookup::Wait,
-                (false, true) => Lookup::Refused(no_keys()),
+                (false, true) => Lookup::Refused(no_keys(wait)),
                 (false, false) => Lookup::Refused(unknown_key()),
             };
         }
@@ -231,8 +196,10 @@ impl RemoteKeys {
                 meter::key_set_age(settings.source.name(), now.since(set.at));
                 Ok(())
             }
-            (None, None) => Err(no_keys()),
-            (None, Some(problem)) => Err(Rejection::unavailable(format!("{}: {problem}", no_keys().detail()))),
+            (None, None) => Err(no_keys(known.pace.left(now, FIRST_RETRY))),
+            (None, Some(problem)) => Err(Rejection::unavailable(format!(
+                "the issuer's keys cannot be fetched: {problem}"
+            ))),
         }
     }
 
@@ -254,9 +221,9 @@ impl RemoteKeys {
             .await;
         let known = self.0.lock();
         match known.usable_set(now, self.0.settings.stale_bound) {
-            None => Err(no_keys()),
+            None => Err(no_keys(known.pace.left(now, FIRST_RETRY))),
             Some(set) => match set.keys.candidates(kid, algorithm) {
-                Candidates::Unknown if known.failed => Err(no_keys()),
+                Candidates::Unknown if known.failed => Err(no_keys(known.pace.left(now, FIRST_RETRY))),
                 Candidates::Unknown => Err(unknown_key()),
                 _ => Ok(Arc::clone(&set.keys)),
             },
@@ -273,44 +240,47 @@ impl Remote {
     async fn refresh(self: Arc<Self>, now: Moment, cause: Cause) {
         let (last, attempt) = {
             let mut known = self.lock();
-            let (last, pause) = match cause {
-                Cause::Renewal(pause) => (known.attempted, pause),
-                Cause::Search => (known.searched, self.settings.cooldown),
+            let may_fetch = match cause {
+                Cause::Renewal(pause) => known.pace.has_rested(now, pause),
+                Cause::Search => known.may_search(now, self.settings.cooldown),
             };
-            if last.is_some_and(|then| now.since(then) < pause) || !known.rested(now, Duration::ZERO) {
+            if !may_fetch {
                 return;
             }
             if let Cause::Search = cause {
                 known.searched = Some(now.monotonic);
             }
-            known.attempted = Some(now.monotonic);
+            known.pace.asked(now);
             known.pending = true;
             self.quiet.end();
-            (known.set.clone(), Attempt(&self))
+            (known.set.clone(), Attempt::new(&self))
         };
         let patience = self.settings.deadline * 2;
         let outcome = match tokio::time::timeout(patience, self.fetch_set(now, last)).await {
             Ok(outcome) => outcome,
-            Err(_) => Err(FetchError::new(format_args!("no JWK set within {patience:?}"))),
+            Err(_) => Err(Failure::new(
+                Outcome::Timeout,
+                format_args!("no JWK set within {patience:?}"),
+            )),
         };
-        drop(attempt);
-        let mut known = self.lock();
-        known.wish = outcome.as_ref().err().and_then(FetchError::wish).unwrap_or_default();
-        known.failed = outcome.is_err();
-        known.problem = outcome.as_ref().err().map(FetchError::to_string);
-        self.quiet.end();
-        if let Err(problem) = outcome {
-            // The set may have moved.
-            self.settings.source.doubt();
-            let last_good_set_kept = known.set.is_some();
-            tracing::warn!(target: KEYS, %problem, last_good_set_kept, "the JWK set could not be fetched");
-        }
+        attempt.end(outcome);
     }
 
-    async fn fetch_set(&self, now: Moment, last: Option<Fetched>) -> Result<(), FetchError> {
+    async fn fetch_set(&self, now: Moment, last: Option<Fetched>) -> Result<(), Failure> {
         let Settings { source, network, .. } = &self.settings;
-        let endpoint = source.find(network, self.settings.deadline, now).await;
-        let endpoint = endpoint.map_err(|problem| FetchError::new(problem.detail()).wishing(problem.wait()))?;
+        let found = source.find(network, self.settings.deadline, now).await;
+        let endpoint = found.map_err(|problem| {
+            let wish = problem.wait();
+            Failure::new(Outcome::Failed, problem.detail()).wishing(wish)
+        })?;
+        let began = tokio::time::Instant::now();
+        let fetched = self.fetch_from(endpoint, now, last).await;
+        let outcome = fetched.as_ref().err().map_or(Outcome::Ok, |failure| failure.outcome);
+        meter::call_ended(Asked::Jwks, outcome.as_str(), began.elapsed());
+        fetched
+    }
+
+    async fn fetch_from(&self, endpoint: Endpoint, now: Moment, last: Option<Fetched>) -> Result<(), Failure> {
         let mut request =
             Request::get(endpoint.as_str()).header(header::ACCEPT, "application/jwk-set+json, application/json");
         // A tag means something to the endpoint that gave it, and to no other.
@@ -318,11 +288,13 @@ impl Remote {
         if let Some(etag) = last.as_ref().and_then(|last| last.etag.clone()) {
             request = request.header(header::IF_NONE_MATCH, etag);
         }
-        let request = request.body(Bytes::new()).map_err(FetchError::new)?;
-        let began = tokio::time::Instant::now();
-        let response = network.exchange(request, MAX_SET, self.settings.deadline).await;
-        meter::call_ended(Asked::Jwks, outcome(&response), began.elapsed());
-        let response = response?;
+        let request = request
+            .body(Bytes::new())
+            .map_err(|problem| Failure::new(Outcome::Failed, problem))?;
+        let network = &self.settings.network;
+        let answer = network.exchange(request, MAX_SET, self.settings.deadline).await;
+        let outcome = fetch::outcome(&answer);
+        let response = answer.map_err(|problem| Failure::new(outcome, problem))?;
         let lifetime = lifetime(response.headers()).unwrap_or(self.settings.lifetime);
         let lifetime = lifetime.clamp(*LIFETIMES.start(), *LIFETIMES.end());
         if let Some(last) = last.filter(|_| response.status() == StatusCode::NOT_MODIFIED) {
@@ -333,13 +305,20 @@ impl Remote {
             });
             return Ok(());
         }
-        expect_ok(&response)?;
-        let (keys, skipped) = KeySet::parse(response.body()).map_err(FetchError::new)?;
+        expect_ok(&response).map_err(|problem| {
+            let wish = problem.wish();
+            Failure::new(outcome, problem).wishing(wish)
+        })?;
+        let (keys, skipped) =
+            KeySet::parse(response.body()).map_err(|problem| Failure::new(Outcome::Nonsense, problem))?;
         let mut known = self.lock();
         let keys = match &known.set {
             Some(older) => keys.replacing(&older.keys),
             None => keys,
         };
+        if let Some(older) = &known.set {
+            log_change(&older.keys, &keys);
+        }
         known.set = Some(Fetched {
             keys: Arc::new(keys),
             endpoint,
@@ -352,113 +331,91 @@ impl Remote {
     }
 }
 
-/// A fetch under way. When it is over, however it ended, it is no longer pending; and it counts as failed until it is
-/// known better.
-struct Attempt<'a>(&'a Remote);
+/// Why there is no new set.
+struct Failure {
+    outcome: Outcome,
+    problem: String,
+    /// For how long the server asked not to be asked.
+    wish: Option<Duration>,
+}
+
+impl Failure {
+    fn new(outcome: Outcome, problem: impl fmt::Display) -> Self {
+        Self {
+            outcome,
+            problem: problem.to_string(),
+            wish: None,
+        }
+    }
+
+    fn wishing(self, wish: Option<Duration>) -> Self {
+        Self { wish, ..self }
+    }
+}
+
+/// A fetch under way. When it is over, however it ended, it is no longer pending; and it has failed unless it is
+/// [known](Self::end) better.
+struct Attempt<'a> {
+    remote: &'a Remote,
+    ended: bool,
+}
+
+impl<'a> Attempt<'a> {
+    fn new(remote: &'a Remote) -> Self {
+        Self { remote, ended: false }
+    }
+
+    fn end(mut self, outcome: Result<(), Failure>) {
+        self.ended = true;
+        let mut known = self.remote.lock();
+        known.pending = false;
+        known.failed = outcome.is_err();
+        known
+            .pace
+            .answered(outcome.as_ref().err().and_then(|failure| failure.wish));
+        self.remote.quiet.end();
+        if let Err(Failure { problem, .. }) = &outcome {
+            // The set may have moved.
+            self.remote.settings.source.doubt();
+            tracing::warn!(
+                target: KEYS,
+                event = "keys_refresh_failed",
+                asked = self.remote.settings.source.name(),
+                %problem,
+                last_good_set_kept = known.set.is_some(),
+                "the JWK set could not be fetched"
+            );
+        }
+        known.problem = outcome.err().map(|failure| failure.problem);
+    }
+}
 
 impl Drop for Attempt<'_> {
     fn drop(&mut self) {
-        let mut known = self.0.lock();
-        known.pending = false;
-        known.failed = true;
-    }
-}
-
-impl Known {
-    fn stance(&self, now: Moment, settings: &Settings) -> Stance<'_> {
-        let Some(set) = self.usable_set(now, settings.stale_bound) else {
-            return if self.pending || self.rested(now, FIRST_RETRY) {
-                Stance::Wait
-            } else {
-                Stance::Gone
-            };
-        };
-        let age = now.since(set.at);
-        // Past its lifetime a set is used only when an attempt to renew it has failed just now. Where requests keep
-        // coming there always is one, begun in the background; after a pause the first request waits.
-        if age >= set.lifetime && (!self.failed || self.rested(now, settings.cooldown * 2)) {
-            return Stance::Wait;
-        }
-        Stance::Use {
-            set,
-            renewal_is_due: age >= renewal_age(set.lifetime) && self.rested(now, settings.cooldown),
+        if !self.ended {
+            let mut known = self.remote.lock();
+            known.pending = false;
+            known.failed = true;
+            self.remote.quiet.end();
         }
     }
-
-    /// When the stance towards the set will be another one, if nothing happens before.
-    fn next_change(&self, now: Moment, settings: &Settings) -> Instant {
-        let of_set = self.set.iter().flat_map(|set| {
-            let ages = [
-                renewal_age(set.lifetime),
-                set.lifetime,
-                set.lifetime.max(settings.stale_bound),
-            ];
-            ages.map(|age| set.at.checked_add(age))
-        });
-        let of_attempt = self.attempted.into_iter().flat_map(|then| {
-            let pauses = [FIRST_RETRY, settings.cooldown, settings.cooldown * 2, self.wish];
-            pauses.map(|pause| then.checked_add(pause))
-        });
-        let changes = of_set.chain(of_attempt).flatten();
-        changes
-            .filter(|change| *change > now.monotonic)
-            .min()
-            .unwrap_or(now.monotonic)
-    }
-
-    /// Whether the last attempt was this long ago, or longer, if the server asked for that.
-    fn rested(&self, now: Moment, pause: Duration) -> bool {
-        self.attempted
-            .is_none_or(|then| now.since(then) >= pause.max(self.wish))
-    }
-
-    /// The last good set, unless it is too old for anything.
-    fn usable_set(&self, now: Moment, stale_bound: Duration) -> Option<&Fetched> {
-        self.set
-            .as_ref()
-            .filter(|set| now.since(set.at) < set.lifetime.max(stale_bound))
-    }
-
-    /// Whether a key that is not in the set may cause a fetch, or one is under way anyhow.
-    fn may_search(&self, now: Moment, cooldown: Duration) -> bool {
-        let searched_lately = self.searched.is_some_and(|then| now.since(then) < cooldown);
-        self.pending || (!searched_lately && self.rested(now, Duration::ZERO))
-    }
-
-    /// Logs every useless key once, however often the set is fetched.
-    fn log_new(&mut self, skipped: Vec<SkippedKey>) {
-        let skipped: HashSet<_> = skipped.into_iter().collect();
-        for key in skipped.difference(&self.logged) {
-            log_skipped(key);
-        }
-        self.logged = skipped;
-    }
-}
-
-/// From when on a set of this lifetime is renewed in the background.
-fn renewal_age(lifetime: Duration) -> Duration {
-    lifetime.mul_f32(0.8)
 }
 
 pub(crate) fn log_skipped(key: &SkippedKey) {
-    tracing::warn!(target: KEYS, kid = %key.kid, why = key.why, "a key of the JWK set is skipped");
+    tracing::warn!(target: KEYS, event = "key_skipped", kid = %key.kid, why = key.why, "a key of the JWK set is skipped");
 }
 
-/// How an exchange came out, in the words of the metrics.
-fn outcome(answer: &Result<Response<Bytes>, FetchError>) -> &'static str {
-    match answer.as_ref().map(Response::status) {
-        Ok(StatusCode::OK | StatusCode::NOT_MODIFIED) => "ok",
-        Ok(StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE) => "busy",
-        Ok(status) if !status.is_server_error() => "nonsense",
-        Err(error) if error.is_connection() => "connection",
-        Err(error) if error.is_timeout() => "timeout",
-        Err(error) if error.is_too_long() => "nonsense",
-        Ok(_) | Err(_) => "failed",
+/// Tells of a rotation.
+fn log_change(older: &KeySet, newer: &KeySet) {
+    let (withdrawn, added) = (newer.missing_of(older), older.missing_of(newer));
+    if withdrawn + added > 0 {
+        tracing::info!(target: KEYS, event = "keys_replaced", withdrawn, added, "the JWK set has changed");
     }
 }
 
-fn no_keys() -> Rejection {
-    Rejection::unavailable("the issuer's keys cannot be fetched")
+/// To be told to clients until the issuer is asked again.
+fn no_keys(wait: Duration) -> Rejection {
+    Rejection::unavailable("the issuer's keys cannot be fetched").retry_after(wait)
 }
 
 fn unknown_key() -> Rejection {

@@ -109,6 +109,12 @@ impl KeySet {
         self
     }
 
+    /// How many keys of another set are not in this one.
+    pub(crate) fn missing_of(&self, other: &Self) -> usize {
+        let is_here = |key: &Arc<VerifyingKey>| self.keys.iter().any(|known| Arc::ptr_eq(known, key));
+        other.keys.iter().filter(|key| !is_here(key)).count()
+    }
+
     /// The keys among these that go with the algorithm.
     pub(crate) fn fitting<'a>(
         &'a self,

@@ -15,6 +15,7 @@ mod jws;
 mod key_set;
 mod keys;
 mod known_headers;
+mod known_set;
 mod options;
 mod quiet;
 mod remembered;
