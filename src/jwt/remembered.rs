@@ -169,6 +169,17 @@ mod tests {
     }
 
     #[test]
+    fn a_full_memory_lets_go_of_some_tokens_and_never_of_all_nor_of_one_in_use() {
+        let remembered = Remembered::with_capacity(100);
+        for n in 0..5000 {
+            remembered.remember(digest(n), &good("alice"), None, at(0));
+            assert!(matches!(remembered.recall(&digest(0)), Some(Ok(_))), "{n}");
+            let weight = remembered.0.as_ref().unwrap().good.weight();
+            assert!(n < 100 || weight > 50, "{n}: {weight}");
+        }
+    }
+
+    #[test]
     fn long_claims_count_for_more() {
         let remembered = Remembered::with_capacity(100);
         let long = CurrentToken::vouch_for(&json!({ "sub": "x".repeat(40_000), "exp": 1000 }));

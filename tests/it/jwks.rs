@@ -5,7 +5,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::{Response, header};
 use resource_protector::{
-    JwtValidator, Reason, Rejection, RejectionKind, ResourceProtectorLayer, SetupError,
+    ByIssuer, JwtValidator, Reason, Rejection, RejectionKind, ResourceProtectorLayer, SetupError,
     testing::{TestClock, TestIssuer},
 };
 use serde_json::json;
@@ -158,6 +158,84 @@ async fn the_cooldown_counts_attempts_that_failed_or_found_nothing() {
     }
 }
 
+#[tokio::test]
+async fn the_cooldown_counts_attempts_that_reached_nobody() {
+    let world = World::new();
+    assert_eq!(world.status(&world.token()).await, 200);
+    world.clock.advance(Duration::from_secs(30));
+    world.issuer.go_down();
+    for attempts in 2..4 {
+        for n in 0..20 {
+            assert_eq!(world.status(&world.junk(n)).await, 503);
+        }
+        assert_eq!(world.fetches(), attempts);
+        world.clock.advance(Duration::from_secs(30));
+    }
+    assert_eq!(world.status(&world.token()).await, 200);
+}
+
+#[tokio::test]
+async fn a_set_that_was_empty_from_the_start_is_an_outage_and_fetched_once_a_second() {
+    let world = World::new();
+    world.issuer.respond_at(JWKS, json_response(&json!({ "keys": [] })));
+    for _ in 0..20 {
+        assert_eq!(world.status(&world.token()).await, 503);
+    }
+    assert_eq!(world.fetches(), 1);
+    world.issuer.respond_normally_at(JWKS);
+    world.clock.advance(Duration::from_secs(1));
+    assert_eq!(world.status(&world.token()).await, 200);
+}
+
+#[tokio::test]
+async fn made_up_keys_of_one_issuer_do_not_delay_the_rotation_of_another() {
+    let clock = TestClock::new();
+    let issuers = ["https://flooded.test", "https://calm.test"].map(|url| {
+        let issuer = TestIssuer::new(url).with_clock(clock.clone());
+        issuer.set_jwks_cache_control(None);
+        issuer
+    });
+    let both = issuers.iter().fold(ByIssuer::new(), |both, issuer| {
+        let tokens = JwtValidator::discover(issuer.url(), API).unwrap();
+        both.issuer(issuer.url(), tokens.fetch(issuer.clone()))
+    });
+    let layer = ResourceProtectorLayer::new(both).clock(clock.clone());
+    let status = async |token: String| {
+        let reply = ask_behind(&layer, request(&[&format!("Bearer {token}")])).await;
+        reply.status().as_u16()
+    };
+    let [flooded, calm] = &issuers;
+    for issuer in &issuers {
+        assert_eq!(status(issuer.access_token(API).mint()).await, 200);
+    }
+    clock.advance(Duration::from_secs(30));
+    for n in 0..50 {
+        let junk = flooded.access_token(API).header("kid", format!("junk-{n}")).mint();
+        assert_eq!(status(junk).await, 401);
+    }
+    calm.rotate_key();
+    assert_eq!(status(calm.access_token(API).mint()).await, 200);
+    assert_eq!((flooded.requests("/jwks"), calm.requests("/jwks")), (2, 2));
+}
+
+#[tokio::test]
+async fn the_regular_refresh_does_not_wait_for_the_cooldown() {
+    let world = World::with(|validator| {
+        let validator = validator.refresh_interval(MINUTE).unwrap();
+        validator.refetch_cooldown(10 * MINUTE).unwrap()
+    });
+    let token = world.token();
+    assert_eq!(world.status(&token).await, 200);
+    assert_eq!(world.status(&world.junk(0)).await, 401);
+    assert_eq!(world.fetches(), 2);
+    world.issuer.rotate_key();
+    world.issuer.withdraw_old_keys();
+    world.clock.advance(MINUTE);
+    assert_eq!(world.status(&token).await, 401);
+    assert_eq!(world.status(&world.token()).await, 200);
+    assert_eq!(world.fetches(), 3);
+}
+
 fn json_response(body: &serde_json::Value) -> Response<Bytes> {
     let response = Response::builder().header(header::CONTENT_TYPE, "application/json");
     response.body(body.to_string().into()).unwrap()
@@ -290,6 +368,17 @@ async fn any_failure_keeps_the_last_good_set() {
     }
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_fetch_that_hangs_keeps_the_last_good_set() {
+    let world = World::new();
+    let token = world.token();
+    assert_eq!(world.status(&token).await, 200);
+    world.issuer.stall();
+    world.clock.advance(11 * MINUTE);
+    assert_eq!(world.status(&token).await, 200);
+    assert_eq!(world.fetches(), 2);
+}
+
 #[tokio::test]
 async fn a_failed_refresh_is_tried_again_after_the_cooldown_and_not_after_the_whole_interval() {
     let world = World::new();
@@ -368,6 +457,25 @@ async fn a_request_that_goes_away_does_not_take_the_fetch_with_it() {
     world.issuer.come_back();
     assert_eq!(second.await.unwrap(), 200);
     assert_eq!(world.fetches(), 1);
+}
+
+#[tokio::test]
+async fn a_fetch_whose_request_went_away_serves_the_next_one() {
+    let world = World::new();
+    world.issuer.stall();
+    let (layer, bearer) = (world.layer.clone(), format!("Bearer {}", world.token()));
+    let only = tokio::spawn(async move { ask_behind(&layer, request(&[&bearer])).await.status() });
+    while world.issuer.requests(METADATA) == 0 {
+        tokio::task::yield_now().await;
+    }
+    only.abort();
+    assert!(only.await.unwrap_err().is_cancelled());
+    world.issuer.come_back();
+    while world.fetches() == 0 {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(world.status(&world.token()).await, 200);
+    assert_eq!((world.issuer.requests(METADATA), world.fetches()), (1, 1));
 }
 
 #[tokio::test]

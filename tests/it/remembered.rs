@@ -1,9 +1,9 @@
 //! JWTs that were verified before, on a moved clock.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use resource_protector::{
-    CurrentToken, JwtValidator, Reason, Rejection, ResourceProtectorLayer,
+    CurrentToken, JwtValidator, Reason, Rejection, Requirement, ResourceProtectorLayer,
     testing::{TestClock, TestIssuer},
 };
 
@@ -185,6 +185,49 @@ async fn what_the_issuer_signed_for_others_stays_refused_until_its_key_is_withdr
     world.issuer.withdraw_old_keys();
     world.clock.advance(10 * MINUTE);
     assert_eq!(world.reason(&token).await, Some(Reason::UnknownKey));
+}
+
+#[tokio::test]
+async fn a_remembered_jwt_is_judged_by_the_route_of_each_request() {
+    let issuer = TestIssuer::new("https://auth.test");
+    let tokens = JwtValidator::with_jwks(issuer.url(), issuer.jwks(), API).unwrap();
+    let tokens = Arc::new(tokens);
+    let route = |requirement| ResourceProtectorLayer::new(Arc::clone(&tokens)).requiring(requirement);
+    let scope = |scope| Requirement::scope(scope).unwrap();
+    let routes = [
+        (route(scope("profile")), 200),
+        (route(scope("email")), 403),
+        (route(Requirement::role("admin")), 403),
+        (route(scope("profile")), 200),
+    ];
+    let bearer = format!("Bearer {}", issuer.access_token(API).scope("profile").mint());
+    for (route, expected) in &routes {
+        let reply = ask_behind(route, request(&[&bearer])).await;
+        assert_eq!(reply.status(), *expected);
+    }
+}
+
+#[tokio::test]
+async fn a_jwt_remembered_on_one_route_is_refused_on_a_route_for_another_audience_or_issuer() {
+    let issuer = TestIssuer::new("https://auth.test");
+    // The same keys everywhere: nothing but the rules tells the routes apart.
+    let route = |issuer_url: &str, audience| {
+        ResourceProtectorLayer::new(JwtValidator::with_jwks(issuer_url, issuer.jwks(), audience).unwrap())
+    };
+    let routes = [
+        (route(issuer.url(), API), None),
+        (route(issuer.url(), "https://other.test"), Some(Reason::Audience)),
+        (route("https://other.test", API), Some(Reason::Issuer)),
+    ];
+    let bearer = format!("Bearer {}", issuer.access_token(API).mint());
+    for _ in 0..2 {
+        for (route, expected) in &routes {
+            let reply = ask_behind(route, request(&[&bearer])).await;
+            assert_eq!(reply.status(), if expected.is_some() { 401 } else { 200 });
+            let reason = reply.extensions().get::<Rejection>().and_then(Rejection::reason);
+            assert_eq!(reason, *expected);
+        }
+    }
 }
 
 #[tokio::test]

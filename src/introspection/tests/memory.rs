@@ -162,6 +162,27 @@ async fn all_who_joined_a_call_that_failed_share_another_one() {
     assert_eq!(server.calls(), 2);
 }
 
+#[tokio::test(start_paused = true)]
+async fn who_joined_a_call_late_gets_one_with_a_whole_deadline() {
+    let seconds = Duration::from_secs;
+    let server = Server::new(good());
+    server.hold();
+    let api = Api::with(&server, |validator| validator.timeout(seconds(4)).unwrap());
+    let wait = |api: Api| tokio::spawn(async move { api.status("t1").await });
+    let first = wait(api.clone());
+    server.until_asked(1).await;
+    tokio::time::advance(seconds(3)).await;
+    let late = wait(api.clone());
+    settle().await;
+    tokio::time::advance(seconds(1)).await;
+    server.until_asked(2).await;
+    assert_eq!(first.await.unwrap(), 503);
+    tokio::time::advance(Duration::from_millis(3_900)).await;
+    server.release(1);
+    assert_eq!(late.await.unwrap(), 200);
+    assert_eq!(server.calls(), 2);
+}
+
 #[tokio::test]
 async fn an_invalidated_token_is_asked_about_at_once() {
     let server = Server::new(good());
@@ -260,6 +281,17 @@ async fn a_full_memory_goes_on_remembering() {
     }
     let (good, _) = api.validator.inner.remembered.counted();
     assert!((1..=10).contains(&good), "{good}");
+}
+
+#[tokio::test]
+async fn a_full_memory_lets_go_of_some_answers_and_never_of_all() {
+    let server = Server::new(good());
+    let api = Api::with(&server, |validator| validator.capacity(10));
+    for token in 0..500 {
+        assert_eq!(api.status(&format!("t{token}")).await, 200);
+        let (good, _) = api.validator.inner.remembered.counted();
+        assert!(token < 10 || (5..=10).contains(&good), "{token}: {good}");
+    }
 }
 
 #[tokio::test]
