@@ -127,7 +127,9 @@
 //! Neither tokens nor secrets nor subjects are in them. Trouble with keys has the target `resource_protector::keys`,
 //! trouble with introspection `resource_protector::introspection`, with secrets in files `resource_protector::secrets`. The
 //! events of an outage have stable names in a field `event`: `breaker_opened`, `breaker_probing`, `breaker_closed`,
-//! `stale_served`, `refresh_failed`, `retried`, `call_shed` and `call_ended`.
+//! `stale_served`, `refresh_failed`, `retried`, `call_shed` and `call_ended`; those about keys are `keys_refresh_failed`,
+//! `keys_replaced` and `key_skipped`, and trouble with metadata is `metadata_failed`, of the target
+//! `resource_protector::discovery`.
 //!
 //! ## Metrics
 //!
@@ -142,7 +144,7 @@
 //! | `resource_protector_upstream_seconds` | histogram | `endpoint` | how long they took |
 //! | `resource_protector_breaker_changes_total` | counter | `to`: `open`, `half_open`, `closed` | how often a server was left alone, tried, and taken up again |
 //! | `resource_protector_breaker_state` | gauge | `asked`: who is asked about tokens, by issuer or by URL | 0: closed; 1: half-open, the next call is a trial; 2: open, none is made |
-//! | `resource_protector_key_set_age_seconds` | gauge | `issuer`: who is asked for keys, by identifier or by URL | how long ago the keys were fetched |
+//! | `resource_protector_key_set_age_seconds` | gauge | `asked`: who is asked for keys, by identifier or by URL | how long ago the keys were fetched |
 //!
 //! Gauges are taken when [`ready`](ResourceProtectorLayer::ready) is asked: by a readiness probe, or just before metrics are
 //! read.
@@ -152,7 +154,7 @@
 #![cfg_attr(docsrs, feature(doc_cfg))]
 // With all features nothing is dead. With some, the parts they share have corners that only the others use.
 #![cfg_attr(
-    not(all(feature = "jwt", feature = "introspection", feature = "config", feature = "metrics")),
+    not(all(feature = "jwt", feature = "introspection", feature = "config")),
     allow(dead_code, unused_imports)
 )]
 
@@ -178,6 +180,7 @@ mod introspection;
 mod json;
 #[cfg(feature = "jwt")]
 mod jwt;
+#[cfg_attr(not(feature = "metrics"), allow(dead_code))]
 mod meter;
 mod peek;
 mod protector;

@@ -368,8 +368,8 @@ impl CurrentToken {
         serde_json::from_slice(&self.facts.json).map_err(ClaimsError)
     }
 
-    /// How old the authorization server's answer about the token is, counted from when it was asked. Zero for a token
-    /// that was verified in this very request.
+    /// How old the authorization server's answer about the token is, counted from when it was asked. Zero where
+    /// nobody was asked: for a JWT that was verified here, whenever that was, and for a token of one's own table.
     pub fn age(&self) -> Duration {
         self.age
     }

@@ -10,10 +10,9 @@ use crate::{
     clock::Moment,
     endpoint::{Endpoint, Http},
     error::SetupError,
-    fetch::{Network, Pace},
+    fetch::{Network, Outcome, Pace},
     meter::{self, Asked},
     rejection::{Rejection, RejectionKind},
-    upstream::Outcome,
     validate::{Flights, Landed},
 };
 

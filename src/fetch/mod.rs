@@ -2,6 +2,7 @@
 
 #[cfg(not(feature = "reqwest"))]
 mod no_client;
+mod outcome;
 mod pace;
 #[cfg(feature = "reqwest")]
 mod reqwest;
@@ -13,12 +14,15 @@ use http::{HeaderMap, Request, Response, StatusCode, header};
 
 #[cfg(not(feature = "reqwest"))]
 use self::no_client::DefaultFetch;
-pub(crate) use self::pace::Pace;
 #[cfg(feature = "reqwest")]
 use self::reqwest::DefaultFetch;
 #[cfg(feature = "reqwest")]
 pub use self::reqwest::ReqwestFetch;
-use crate::{upstream::Outcome, validate::BoxFuture};
+pub(crate) use self::{
+    outcome::{Outcome, outcome},
+    pace::Pace,
+};
+use crate::validate::BoxFuture;
 
 /// Makes HTTP exchanges with an authorization server: metadata, JWK sets, introspection.
 ///
@@ -205,19 +209,6 @@ pub(crate) fn is_json(response: &Response<Bytes>) -> bool {
         && headers
             .get(header::CONTENT_ENCODING)
             .is_none_or(|encoding| encoding == "identity")
-}
-
-/// What an exchange that is for a document came to, in one word.
-pub(crate) fn outcome(answer: &Result<Response<Bytes>, FetchError>) -> Outcome {
-    match answer.as_ref().map(Response::status) {
-        Ok(StatusCode::OK | StatusCode::NOT_MODIFIED) => Outcome::Ok,
-        Ok(StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE) => Outcome::Busy,
-        Ok(status) if !status.is_server_error() => Outcome::Nonsense,
-        Err(error) if error.is_connection() => Outcome::Connection,
-        Err(error) if error.is_timeout() => Outcome::Timeout,
-        Err(error) if error.is_too_long() => Outcome::Nonsense,
-        Ok(_) | Err(_) => Outcome::Failed,
-    }
 }
 
 /// Refuses anything but 200, naming the status only.

@@ -12,9 +12,10 @@ use super::{
 };
 use crate::{
     clock::Moment,
+    fetch::Outcome,
     rejection::{Rejection, RejectionKind},
     token::CurrentToken,
-    upstream::{Call, Cause, Outcome, Shed, watch},
+    upstream::{Call, Cause, Shed, watch},
     validate::TokenDigest,
 };
 

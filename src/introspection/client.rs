@@ -11,9 +11,9 @@ use crate::{
     clock::Moment,
     discovery::Place,
     endpoint::Endpoint,
-    fetch::{FetchError, Network, is_json, retry_after},
+    fetch::{FetchError, Network, Outcome, is_json, retry_after},
     rejection::{Reason, Rejection},
-    upstream::{Call, Outcome},
+    upstream::Call,
 };
 
 /// The longest answer that is read.

@@ -35,6 +35,7 @@ use self::{
 use crate::{
     clock::Moment,
     discovery::Place,
+    meter::{self, How},
     rejection::Rejection,
     token::CurrentToken,
     upstream::{Cause, Outlook, Upstream, watch},
@@ -142,14 +143,14 @@ impl IntrospectionValidator {
         let now = presented.now();
         let (stale, cause) = match self.inner.remembered.recall(&digest, now, oldest(presented, now)) {
             Recalled::Good(token, renewal) => {
-                watch::remembered();
+                meter::token(How::Remembered);
                 if let Some(renewal) = renewal {
                     self.renew(presented, digest, renewal);
                 }
                 return Decision::Answer(Ok(token));
             }
             Recalled::Refused(refusal) => {
-                watch::remembered();
+                meter::token(How::Remembered);
                 return Decision::Answer(Err(refusal));
             }
             Recalled::Old(stale) => (stale, Cause::Known),
@@ -217,7 +218,7 @@ impl IntrospectionValidator {
         digest: TokenDigest,
         cause: Cause,
     ) -> Result<CurrentToken, Rejection> {
-        watch::asked();
+        meter::token(How::Asked);
         let began = tokio::time::Instant::now();
         let since = oldest(presented, presented.now());
         // Discovery and the exchange have one timeout each.
@@ -299,7 +300,7 @@ impl TokenValidator for IntrospectionValidator {
     fn about(&self) -> About<'_> {
         About::default()
             .with_issuers(self.inner.rules.issuer.as_slice())
-            .that_asks_anew()
+            .with_asking_anew()
     }
 
     async fn ready(&self, now: Moment) -> Result<(), Rejection> {

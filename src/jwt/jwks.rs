@@ -30,10 +30,9 @@ use crate::{
     clock::Moment,
     discovery::Place,
     endpoint::Endpoint,
-    fetch::{self, Network, expect_ok},
+    fetch::{self, Network, Outcome, expect_ok},
     meter::{self, Asked},
     rejection::{Reason, Rejection},
-    upstream::Outcome,
     validate::Flights,
 };
 

@@ -86,5 +86,5 @@ pub(crate) fn breaker_state(who: &str, state: Breaker) {
 }
 
 pub(crate) fn key_set_age(who: &str, age: Duration) {
-    gauge!("resource_protector_key_set_age_seconds", "issuer" => who.to_owned()).set(age.as_secs_f64());
+    gauge!("resource_protector_key_set_age_seconds", "asked" => who.to_owned()).set(age.as_secs_f64());
 }

@@ -213,7 +213,7 @@ fn jwts_of(issuer: &str, now: Moment) -> Vec<Forged> {
             &[],
         ),
         forged(
-            "a token for another service",
+            "an unverifiable token for another service",
             json!({ "alg": "ES256", "typ": typ }),
             claims(ELSEWHERE),
             &random::<64>(),

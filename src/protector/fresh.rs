@@ -100,7 +100,7 @@ mod tests {
         }
 
         fn about(&self) -> About<'_> {
-            About::default().that_asks_anew()
+            About::default().with_asking_anew()
         }
     }
 

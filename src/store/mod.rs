@@ -204,7 +204,7 @@ impl<S: TokenStore> TokenValidator for StoreValidator<S> {
 
     /// The table is asked with every request.
     fn about(&self) -> About<'_> {
-        About::default().that_asks_anew()
+        About::default().with_asking_anew()
     }
 }
 

@@ -16,12 +16,13 @@ use std::{
     time::{Duration, Instant},
 };
 
-pub(crate) use self::{breaker::Outlook, in_flight::Cause, watch::Outcome};
+pub(crate) use self::{breaker::Outlook, in_flight::Cause};
 use self::{
     breaker::{Breaker, Change, Ticket},
     in_flight::InFlight,
     retry::RetryBudget,
 };
+use crate::fetch::Outcome;
 
 /// What is known about calling one endpoint.
 pub(crate) struct Upstream(Mutex<Machines>);

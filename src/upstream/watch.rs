@@ -6,52 +6,11 @@
 use std::time::Duration;
 
 use super::breaker::Outlook;
+use crate::fetch::Outcome;
 use crate::meter::{self, Asked, Breaker, How};
 
 /// The target of everything about introspection.
 const INTROSPECTION: &str = "resource_protector::introspection";
-
-/// How a call came out.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Outcome {
-    /// The server said what the token is worth.
-    Ok,
-    /// There was no connection: nothing was sent.
-    Connection,
-    /// There was no answer in time.
-    Timeout,
-    /// It asks for patience: 429, 503.
-    Busy,
-    /// It cannot do its work: 5xx, a connection or an answer that broke off, what is not JSON.
-    Failed,
-    /// It refuses this service's own request: 400, 401, 403.
-    Refused,
-    /// It answers, and not as such a server does.
-    Nonsense,
-}
-
-impl Outcome {
-    /// Whether it says that the server is not available: those failures are counted, and old answers stand in for the one
-    /// that is missing. What was answered, however odd, is never replaced by something older.
-    pub(crate) fn is_outage(self) -> bool {
-        match self {
-            Self::Connection | Self::Timeout | Self::Busy | Self::Failed => true,
-            Self::Ok | Self::Refused | Self::Nonsense => false,
-        }
-    }
-
-    pub(crate) fn as_str(self) -> &'static str {
-        match self {
-            Self::Ok => "ok",
-            Self::Connection => "connection",
-            Self::Timeout => "timeout",
-            Self::Busy => "busy",
-            Self::Failed => "failed",
-            Self::Refused => "refused",
-            Self::Nonsense => "nonsense",
-        }
-    }
-}
 
 /// A call ended, `took` after it was begun; a look-up of the endpoint is counted in.
 pub(crate) fn call_ended(who: &str, outcome: Outcome, took: Duration) {
@@ -125,17 +84,4 @@ pub(crate) fn outlook(who: &str, outlook: Outlook) {
         Outlook::Bad(_) => Breaker::Open,
     };
     meter::breaker_state(who, state);
-}
-
-/// A request was answered from memory: by what was said about the token a short time ago. It is on the path of every
-/// request, so nothing is written.
-#[inline]
-pub(crate) fn remembered() {
-    meter::token(How::Remembered);
-}
-
-/// A request waits for a call.
-#[inline]
-pub(crate) fn asked() {
-    meter::token(How::Asked);
 }

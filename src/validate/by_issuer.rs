@@ -330,7 +330,7 @@ impl TokenValidator for ByIssuer {
             .with_opaque_prefixes(&self.prefixes);
         // Nothing is known of those that are made on demand.
         if self.tenants.is_none() && self.validators().all(|validator| validator.about().asks_anew()) {
-            return about.that_asks_anew();
+            return about.with_asking_anew();
         }
         about
     }

@@ -6,11 +6,11 @@
 //!
 //! - **Long tokens**, JWTs above all, get their GMAC under a nonce that never changes. What is left of GMAC then is its
 //!   universal hash (GHASH, NIST SP 800-38D §6.4), added to a constant. For any two tokens that somebody chooses without
-//!   knowing the key, the names are equal with a probability of at most (⌈length / 16⌉ + 1) / 2^128: 2^-117 for the longest
-//!   token that is read. Nothing is learned from a failure but that this one pair differs, so that 2^60 attempts on a
-//!   million remembered tokens succeed with a probability below 2^-36. Reused nonces break GMAC for those who see tags;
+//!   knowing the key, the names are equal with a probability of at most (⌈length / 16⌉ + 1) / 2^128: 2^-116 for 64 KiB,
+//!   and longer ones are none of these. Nothing is learned from a failure but that this one pair differs, so that 2^60 attempts on a
+//!   million remembered tokens succeed with a probability of about 2^-36. Reused nonces break GMAC for those who see tags;
 //!   nobody does.
-//! - **Short tokens** get HMAC-SHA-256, cut to 128 bits (RFC 2104 §5). It is no slower for them, and stays one-way even
+//! - **Short tokens**, and those of more than 64 KiB, get HMAC-SHA-256, cut to 128 bits (RFC 2104 §5). It is no slower for them, and stays one-way even
 //!   for somebody who knows names of short tokens of their own, from which the key of a universal hash could be computed.
 //!
 //! Every table of names hashes them once more under a key of its own.
@@ -26,6 +26,9 @@ use aws_lc_rs::{
     hmac,
     rand::{SecureRandom as _, SystemRandom},
 };
+
+/// The longest token that is named by the universal hash: with the length, the chance of a collision grows.
+const LONGEST: usize = 64 * 1024;
 
 /// The key of this process. There is none where the operating system gives no random bytes.
 static KEY: LazyLock<Option<DigestKey>> = LazyLock::new(DigestKey::random);
@@ -84,7 +87,7 @@ impl DigestKey {
     }
 
     fn digest(&self, token: &[u8]) -> Option<TokenDigest> {
-        let name = if token.len() < TokenDigest::LONG {
+        let name = if !(TokenDigest::LONG..=LONGEST).contains(&token.len()) {
             let tag = hmac::sign(&self.short, token);
             *tag.as_ref().first_chunk()?
         } else {
@@ -112,7 +115,7 @@ mod tests {
     #[test]
     fn tokens_that_differ_anywhere_have_different_names() {
         let key = DigestKey::random().unwrap();
-        for length in [1, 255, 256, 257, 1024, 16_384] {
+        for length in [1, 255, 256, 257, 1024, 16_384, LONGEST, LONGEST + 1] {
             let token = vec![b't'; length];
             let name = key.digest(&token);
             for place in [0, length / 2, length - 1] {

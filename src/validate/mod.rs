@@ -103,7 +103,7 @@ impl<'a> About<'a> {
     /// It heeds [`Presented::max_age`] for every token: where what it knows is older, it asks whoever knows whether the
     /// token was revoked. A validator that says so and does not lets revoked tokens through guards that are there to
     /// keep them out.
-    pub fn that_asks_anew(mut self) -> Self {
+    pub fn with_asking_anew(mut self) -> Self {
         self.asks_anew = true;
         self
     }

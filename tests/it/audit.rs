@@ -204,7 +204,7 @@ impl TokenValidator for Remembering {
     }
 
     fn about(&self) -> About<'_> {
-        About::default().that_asks_anew()
+        About::default().with_asking_anew()
     }
 }
 

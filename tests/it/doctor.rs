@@ -55,7 +55,7 @@ async fn a_sound_set_up_is_healthy_and_it_says_what_was_looked_at() {
     let expected = "\
 fine    what it takes to judge any token
 fine    a token without a signature of https://auth.test is refused
-fine    a token for another service of https://auth.test is refused
+fine    an unverifiable token for another service of https://auth.test is refused
 fine    a token with a bad signature of https://auth.test is refused
 fine    a made-up opaque token is refused";
     assert_eq!(diagnosis.to_string(), expected);

@@ -196,7 +196,7 @@ async fn the_age_of_a_key_set_is_taken_when_readiness_is_asked() {
         world.clock.advance(Duration::from_secs(90));
         world.layer.ready().await.unwrap();
     });
-    let age = [(KEY_SET_AGE, "issuer=https://auth.test", 90.0)];
+    let age = [(KEY_SET_AGE, "asked=https://auth.test", 90.0)];
     assert_eq!(only(KEY_SET_AGE, &counted.await), expected(&age));
 }
 

@@ -66,7 +66,7 @@ async fn it_shows_what_was_counted() {
     ] {
         assert!(lines.contains(&line), "{line}: {response}");
     }
-    let age = format!("resource_protector_key_set_age_seconds{{issuer=\"{}\"}} ", issuer.url());
+    let age = format!("resource_protector_key_set_age_seconds{{asked=\"{}\"}} ", issuer.url());
     assert!(lines.iter().any(|line| line.starts_with(&age)), "{response}");
     assert!(!response.contains("made-up"));
 }
