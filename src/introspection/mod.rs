@@ -42,7 +42,8 @@ use crate::{
     validate::{About, Flights, Landed, Presented, TokenDigest, TokenValidator},
 };
 
-/// How many calls a request waits for at the most.
+/// How many calls a request waits for at the most: one that was begun too early for what it demands, one that failed because
+/// its time was nearly up, and one of its own.
 const CALLS: usize = 3;
 
 /// Asks the authorization server about each token (RFC 7662), and remembers its answers for a short time.

@@ -21,6 +21,9 @@ use crate::{
 /// token of an unknown issuer is refused without any network call, and what one validator refuses is never tried at
 /// another: that would hand the token to a server it was not meant for, and let the most lenient one decide.
 ///
+/// Which issuer a good JWT names is remembered, of 10 000 tokens at a time, so that those are not taken apart again. What
+/// the token is worth is remembered by its validator alone.
+///
 /// ```
 /// use resource_protector::{ByIssuer, ClientAuth, IntrospectionValidator, JwtValidator};
 ///
@@ -52,7 +55,7 @@ struct Route {
     issuer: Option<Arc<str>>,
 }
 
-/// The issuers that good JWTs name, so that those need not be taken apart again.
+/// The issuers that good JWTs name, so that those need not be taken apart again. It depends on nothing but the token.
 struct Seen(Cache<TokenDigest, Arc<str>>);
 
 impl Default for Seen {
