@@ -2,9 +2,9 @@
 //!
 //! One request: what is remembered about the token answers at once ([`remembered`]); it may start a call that renews
 //! the answer, and waits for none. Otherwise one call goes out, however many requests wait for the same token, if the
-//! endpoint can bear it ([`Upstream`]): it finds the endpoint ([`Place`](crate::discovery::Place)), asks there ([`client`]) as this service
-//! ([`client_auth`], [`assertion`]), and what comes back is judged ([`response`]) and remembered ([`asking`]). Where there
-//! is no answer, an old one may stand in.
+//! endpoint can bear it ([`Upstream`]): it finds the endpoint ([`Place`](crate::discovery::Place)), asks there
+//! ([`client`]) as this service ([`client_auth`], [`assertion`]), and what comes back is judged ([`response`]) and
+//! remembered ([`asking`]). Where there is no answer, an old one may stand in.
 
 mod asking;
 mod assertion;
