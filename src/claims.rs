@@ -62,7 +62,16 @@ pub(crate) struct Claims {
     pub(crate) groups: Vec<String>,
     pub(crate) entitlements: Vec<String>,
     pub(crate) confirmation: Option<Confirmation>,
+    /// About how much memory the lists and the confirmation take beside the JSON they stand in, in bytes: short elements
+    /// take many times what they are long.
+    pub(crate) made_of_json: usize,
 }
+
+/// What an element of a list takes beside its text: a `String`, and its piece of memory.
+const MEMORY_OF_ELEMENT: usize = 64;
+
+/// What each byte of a confirmation takes at the most, as a tree of values.
+const MEMORY_OF_CONFIRMATION: usize = 16;
 
 /// A string of the JSON that claims were read from: where it stands, or, if it has escapes, what it says.
 ///
@@ -145,7 +154,10 @@ impl Claims {
                 "roles" => claims.roles = claim.values()?,
                 "groups" => claims.groups = claim.values()?,
                 "entitlements" => claims.entitlements = claim.values()?,
-                "cnf" => claims.confirmation = Some(claim.parse("an object")?),
+                "cnf" => {
+                    claims.confirmation = Some(claim.parse("an object")?);
+                    claims.made_of_json += value.get().len() * MEMORY_OF_CONFIRMATION;
+                }
                 _ => {}
             }
             // These may be any claim, one of the above, too.
@@ -159,6 +171,8 @@ impl Claims {
                 claims.scopes = claim.scopes()?;
             }
         }
+        let lists = [&claims.amr, &claims.roles, &claims.groups, &claims.entitlements];
+        claims.made_of_json += lists.map(Vec::len).iter().sum::<usize>() * MEMORY_OF_ELEMENT;
         Ok(claims)
     }
 }
@@ -471,6 +485,15 @@ mod tests {
     fn groups_are_strings_with_any_character_or_complex_values() {
         let claims = read(r#"{"groups":["the admins",{"value":"staff","display":"Staff"}]}"#).unwrap();
         assert_eq!(claims.groups, ["the admins", "staff"]);
+    }
+
+    #[test]
+    fn short_elements_and_confirmations_count_for_the_memory_that_they_take() {
+        let roles = vec!["a"; 1000];
+        let claims = read(&serde_json::json!({ "roles": roles, "amr": ["pwd"] }).to_string()).unwrap();
+        assert_eq!(claims.made_of_json, 1001 * 64);
+        assert_eq!(read(r#"{"cnf":{"jkt":"x"}}"#).unwrap().made_of_json, 11 * 16);
+        assert_eq!(read(r#"{"sub":"alice","scope":"a b"}"#).unwrap().made_of_json, 0);
     }
 
     #[test]

@@ -96,6 +96,10 @@
 //!
 //! # Running it
 //!
+//! A JWT that was verified is remembered, and costs a small part of a verification from then on. In an outage the keys and
+//! what is remembered go on being used up to their bounds, and what cannot be judged is 503, never 401; `docs/performance.md`
+//! and `docs/reliability.md` of the repository have the numbers.
+//!
 //! A service starts while its authorization server is down: its first requests are 503, and it gets ready by itself.
 //! [`ready`](ResourceProtectorLayer::ready) is for the readiness probe; [`doctor`](ResourceProtectorLayer::doctor) looks at
 //! the whole set-up with forged tokens, at start or by an administrator's command. To fail fast:

@@ -154,7 +154,9 @@ impl CurrentToken {
     pub(crate) fn remembered_from(mut self, now: Moment) -> Self {
         if let Some(facts) = Arc::get_mut(&mut self.facts) {
             let end = facts.claims.expires_at.and_then(|exp| exp.checked_add(facts.leeway));
-            let left = end.map(|end| end.duration_since(now.wall).unwrap_or_default());
+            // What is over already may be so by a clock that is ahead, and will be corrected. Nothing is granted meanwhile.
+            let left = end.and_then(|end| end.duration_since(now.wall).ok());
+            let left = left.filter(|left| !left.is_zero());
             facts.over_at = left.and_then(|left| now.monotonic.checked_add(left));
         }
         self
@@ -177,6 +179,11 @@ impl CurrentToken {
             facts.grounds = Some(grounds);
         }
         self
+    }
+
+    /// Whether the authorization server was asked about it before this moment.
+    pub(crate) fn was_asked_before(&self, moment: Instant) -> bool {
+        self.facts.answered_at.is_some_and(|then| then < moment)
     }
 
     /// Whether what the token rests on was withdrawn.
@@ -381,9 +388,9 @@ impl CurrentToken {
         self.stale
     }
 
-    /// How many bytes of JSON the claims are.
-    pub(crate) fn claims_length(&self) -> usize {
-        self.facts.json.len()
+    /// About how many bytes of memory the claims take: their JSON, and what was made of it.
+    pub(crate) fn size(&self) -> usize {
+        self.facts.json.len() + self.facts.claims.made_of_json
     }
 
     pub(crate) fn with_raw_claim<T>(&self, name: &str, look: impl FnOnce(&RawValue) -> T) -> Option<T> {
@@ -486,7 +493,9 @@ mod tests {
         // Who is seen first by a clock that was set back is judged by that clock.
         let first_seen = later(900, 110);
         assert!(token(first_seen).judge_time(first_seen).is_ok());
-        // A clock that was ahead for a while has done no harm.
+        // A clock that was ahead for a while, after the token was first seen or when it was, has done no harm.
+        let ahead = later(5000, 0);
+        assert!(token(ahead).judge_time(ahead).is_err() && token(ahead).judge_time(later(930, 30)).is_ok());
         assert!(remembered.judge_time(later(5000, 20)).is_err());
         assert!(remembered.judge_time(later(930, 30)).is_ok());
     }

@@ -21,7 +21,7 @@
 //! leeway_seconds = 10                    # optional; 300 at the most
 //! timeout_seconds = 5                    # optional; 1 to 60, for each exchange with the issuer
 //! jwks_refresh_seconds = 600             # optional; 60 to 86400, for keys whose server does not say how long they are good
-//! jwks_stale_seconds = 3600              # optional; 86400 at the most; how long they are used while none can be fetched
+//! jwks_stale_seconds = 3600              # optional; 86400 at the most; from the fetch of a set, while no newer one can be had
 //! allow_insecure_http = false            # optional; http:// beyond loopback: whoever is on the way can make tokens
 //!
 //! [[issuer]]
@@ -34,7 +34,7 @@
 //! opaque_prefix = "ory_at_"              # optional; each needs one when there are two introspection issuers
 //! cache_seconds = 60                     # optional; 86400 at the most, 0 remembers no answer
 //! negative_seconds = 5                   # optional; the same for refusals
-//! stale_if_error_seconds = 0             # optional; 3600 at the most; so much longer while nobody answers
+//! stale_if_error_seconds = 0             # optional; 3600 at the most; from the end of cache_seconds, while nobody answers
 //! refresh_ahead = true                   # optional; asks again a little earlier about tokens that are in use
 //! max_calls_in_flight = 256              # optional; 1 to 10000
 //!

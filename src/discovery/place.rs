@@ -144,9 +144,13 @@ impl Discovered {
 
     /// Looks the endpoint up, and falls back on the last one while nothing can be learned.
     async fn look_up(self, network: Network, deadline: Duration, now: Moment) -> Result<Endpoint, Rejection> {
+        let began = tokio::time::Instant::now();
         let learned = self.ask_metadata(&network, deadline).await;
         let mut known = self.known();
-        known.pace.asked(now);
+        // From the end, so that a server that hangs gets a pause, too. Parts of a second do not matter.
+        known
+            .pace
+            .asked(now.later(Duration::from_secs(began.elapsed().as_secs())));
         known.pace.answered(learned.as_ref().err().and_then(Rejection::wait));
         match learned {
             Ok(endpoint) => {

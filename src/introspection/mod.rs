@@ -2,9 +2,9 @@
 //!
 //! One request: what is remembered about the token answers at once ([`remembered`]); it may start a call that renews
 //! the answer, and waits for none. Otherwise one call goes out, however many requests wait for the same token, if the
-//! endpoint can bear it ([`Upstream`]): it finds the endpoint ([`Place`](crate::discovery::Place)), asks there ([`client`]) as this service
-//! ([`client_auth`], [`assertion`]), and what comes back is judged ([`response`]) and remembered ([`asking`]). Where there
-//! is no answer, an old one may stand in.
+//! endpoint can bear it ([`Upstream`]): it finds the endpoint ([`Place`](crate::discovery::Place)), asks there
+//! ([`client`]) as this service ([`client_auth`], [`assertion`]), and what comes back is judged ([`response`]) and
+//! remembered ([`asking`]). Where there is no answer, an old one may stand in.
 
 mod asking;
 mod assertion;
@@ -154,6 +154,9 @@ impl IntrospectionValidator {
                 meter::token(How::Remembered);
                 return Decision::Answer(Err(refusal));
             }
+            // Whose answer is good enough for other routes can ask with every request: that may not take what is kept for
+            // tokens that need a call to enter at all.
+            Recalled::Old(stale) if presented.max_age().is_some() => (stale, Cause::Unknown),
             Recalled::Old(stale) => (stale, Cause::Known),
             Recalled::Nothing => (None, Cause::Unknown),
         };

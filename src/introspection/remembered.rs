@@ -29,9 +29,9 @@ use crate::{
 /// that are shed.
 const KNOWN_FOR: Duration = Duration::from_secs(5 * 60);
 
-/// For how long a refusal is kept at least: longer than a call takes, so that a good answer to an earlier question, on its
+/// For how long a refusal is kept at least: longer than a call takes with the longest timeout, so that a good answer to an earlier question, on its
 /// way still, does not come after it.
-const REFUSED_FOR: Duration = Duration::from_secs(60);
+const REFUSED_FOR: Duration = Duration::from_secs(6 * 60);
 
 /// Answers by token, each for a limited time: good ones and refusals apart, so that no number of made-up tokens drives
 /// out a good one. Outages are not answers.
@@ -134,7 +134,7 @@ trait Weight {
 impl Weight for CurrentToken {
     /// One, and one more for every 4 KiB: clients may be able to choose long claims.
     fn weight(&self) -> u32 {
-        1 + u32::try_from(self.claims_length() / 4096).unwrap_or(u32::MAX - 1)
+        1 + u32::try_from(self.size() / 4096).unwrap_or(u32::MAX - 1)
     }
 }
 

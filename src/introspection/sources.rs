@@ -20,8 +20,8 @@ use crate::{
     validate::Flights,
 };
 
-/// How many calls may be under way at the same time, unless it is said. They outlive the requests that started them, so no limit further out
-/// bounds them.
+/// How many calls may be under way at the same time, unless it is said. They outlive the requests that started them, so no
+/// limit further out bounds them.
 const MAX_CALLS: usize = 256;
 
 /// Where it asks.

@@ -255,6 +255,7 @@ impl Remote {
             (known.set.clone(), Attempt::new(&self))
         };
         let patience = self.settings.deadline * 2;
+        let began = tokio::time::Instant::now();
         let outcome = match tokio::time::timeout(patience, self.fetch_set(now, last)).await {
             Ok(outcome) => outcome,
             Err(_) => Err(Failure::new(
@@ -262,7 +263,9 @@ impl Remote {
                 format_args!("no JWK set within {patience:?}"),
             )),
         };
-        attempt.end(outcome);
+        // A pause is counted from the end, so that an issuer that hangs gets one, too. Parts of a second do not matter.
+        let took = Duration::from_secs(began.elapsed().as_secs());
+        attempt.end(outcome, now.later(took));
     }
 
     async fn fetch_set(&self, now: Moment, last: Option<Fetched>) -> Result<(), Failure> {
@@ -297,11 +300,12 @@ impl Remote {
         let lifetime = lifetime(response.headers()).unwrap_or(self.settings.lifetime);
         let lifetime = lifetime.clamp(*LIFETIMES.start(), *LIFETIMES.end());
         if let Some(last) = last.filter(|_| response.status() == StatusCode::NOT_MODIFIED) {
-            self.lock().set = Some(Fetched {
-                at: now.monotonic,
-                lifetime,
-                ..last
-            });
+            // Unless there is another one by now, whose keys are younger.
+            let mut known = self.lock();
+            if let Some(set) = known.set.as_mut().filter(|set| Arc::ptr_eq(&set.keys, &last.keys)) {
+                set.at = now.monotonic;
+                set.lifetime = lifetime;
+            }
             return Ok(());
         }
         expect_ok(&response).map_err(|problem| {
@@ -364,9 +368,10 @@ impl<'a> Attempt<'a> {
         Self { remote, ended: false }
     }
 
-    fn end(mut self, outcome: Result<(), Failure>) {
+    fn end(mut self, outcome: Result<(), Failure>, now: Moment) {
         self.ended = true;
         let mut known = self.remote.lock();
+        known.pace.asked(now);
         known.pending = false;
         known.failed = outcome.is_err();
         known

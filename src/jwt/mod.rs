@@ -170,6 +170,13 @@ impl JwtValidator {
             .fitting(which, algorithm)
             .find(signed_by)
             .ok_or_else(wrong_signature)?;
+        // The set may have been replaced since this one was looked up.
+        if key.grounds().are_withdrawn() {
+            return Err(Rejection::invalid_token(
+                Reason::UnknownKey,
+                "the key was withdrawn just now",
+            ));
+        }
         self.conclude(jws, presented, Some(key))
     }
 

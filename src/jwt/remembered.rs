@@ -38,7 +38,7 @@ struct Weight;
 
 impl Weighter<TokenDigest, CurrentToken> for Weight {
     fn weight(&self, _: &TokenDigest, token: &CurrentToken) -> u64 {
-        1 + token.claims_length() as u64 / 4096
+        1 + token.size() as u64 / 4096
     }
 }
 
@@ -155,6 +155,28 @@ mod tests {
         for n in 0..50 {
             assert!(matches!(remembered.recall(&digest(n)), Some(Ok(_))), "{n}");
         }
+    }
+
+    #[test]
+    fn a_flood_of_good_tokens_that_nobody_has_seen_drives_out_none_that_is_in_use() {
+        let remembered = Remembered::with_capacity(1000);
+        let hot = 0..100;
+        for n in hot.clone() {
+            remembered.remember(digest(n), &good("alice"), None, at(0));
+        }
+        for n in hot.clone() {
+            assert!(remembered.recall(&digest(n)).is_some(), "{n}");
+        }
+        // Between two uses of a hot token come a thousand new ones, as many as there is room for.
+        for n in 0..30_000 {
+            remembered.remember(digest(1000 + n), &good("mallory"), None, at(0));
+            if n % 10 == 0 {
+                let hot = n / 10 % hot.len();
+                assert!(remembered.recall(&digest(hot)).is_some(), "{hot} after {n} new ones");
+            }
+        }
+        let caches = remembered.0.as_ref().unwrap();
+        assert!(caches.good.weight() <= 1000);
     }
 
     #[test]

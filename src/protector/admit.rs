@@ -88,7 +88,7 @@ impl Policy {
         };
         match self.validator.now(&self.presented(&token, request, now)) {
             None => Admission::Ask(token.into_owned(), place),
-            Some(answer) => match answer.and_then(|token| self.judge(token, now)) {
+            Some(answer) => match answer.and_then(|token| self.judge(token, now, now)) {
                 Ok(token) => Admission::Enter(Entered::With(token, place)),
                 Err(rejection) => Admission::Refuse(rejection),
             },
@@ -104,9 +104,11 @@ impl Policy {
     }
 
     /// Steps 3 to 5: judged on every request, whoever validated the token and however long ago.
-    fn judge(&self, token: CurrentToken, now: Moment) -> Result<CurrentToken, Rejection> {
+    fn judge(&self, token: CurrentToken, asked: Moment, now: Moment) -> Result<CurrentToken, Rejection> {
         token.judge_time(now)?;
-        if self.max_age.is_some() && token.is_stale() {
+        // The validator heeds it. One around it may not have passed it on.
+        let oldest = self.max_age.and_then(|max_age| asked.monotonic.checked_sub(max_age));
+        if self.max_age.is_some() && token.is_stale() || oldest.is_some_and(|oldest| token.was_asked_before(oldest)) {
             return Err(Rejection::unavailable(
                 "the route demands a younger answer than there is",
             ));
@@ -129,10 +131,11 @@ impl Policy {
     /// Steps 2 to 5, where step 2 has to wait. Owns the request's head; the body is not needed.
     pub(crate) fn ask(self: Arc<Self>, token: String, place: Place, request: Parts) -> Asking {
         Box::pin(async move {
-            let presented = self.presented(&token, &request, self.clock.now());
+            let asked = self.clock.now();
+            let presented = self.presented(&token, &request, asked);
             let answer = self.validator.later(&presented).await;
             // It may have taken a while: what is over by now is over.
-            let answer = answer.and_then(|token| self.judge(token, self.clock.now()));
+            let answer = answer.and_then(|token| self.judge(token, asked, self.clock.now()));
             (request, answer.map(|token| Entered::With(token, place)))
         })
     }
@@ -140,6 +143,10 @@ impl Policy {
     /// Step 3 once more: the service may have taken its time to get ready.
     pub(super) fn still_good<B>(&self, request: &Request<B>) -> Result<(), Rejection> {
         match request.extensions().get::<CurrentToken>() {
+            Some(token) if token.is_withdrawn() => Err(Rejection::invalid_token(
+                Reason::UnknownKey,
+                "the key was withdrawn meanwhile",
+            )),
             Some(token) => token.judge_time(self.clock.now()),
             None => Ok(()),
         }

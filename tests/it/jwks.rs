@@ -10,47 +10,15 @@ use resource_protector::{
 };
 use serde_json::json;
 
-use crate::support::{Reply, ask_behind, assert_refused, request};
+use crate::support::{World, ask_behind, assert_refused, request};
 
-const API: &str = "https://api.test";
-const JWKS: &str = "/tenant/jwks";
+const API: &str = World::API;
+const JWKS: &str = World::JWKS;
 const METADATA: &str = "/.well-known/oauth-authorization-server/tenant";
 const MINUTE: Duration = Duration::from_secs(60);
 
-struct World {
-    clock: TestClock,
-    issuer: TestIssuer,
-    layer: ResourceProtectorLayer,
-}
-
 impl World {
-    fn new() -> Self {
-        Self::with(|validator| validator)
-    }
-
-    fn with(options: impl FnOnce(JwtValidator) -> JwtValidator) -> Self {
-        let clock = TestClock::new();
-        let issuer = TestIssuer::new("https://auth.test/tenant").with_clock(clock.clone());
-        issuer.set_jwks_cache_control(None);
-        let validator = JwtValidator::discover(issuer.url(), API).unwrap().fetch(issuer.clone());
-        let layer = ResourceProtectorLayer::new(options(validator)).clock(clock.clone());
-        Self { clock, issuer, layer }
-    }
-
-    async fn present(&self, token: &str) -> Reply {
-        ask_behind(&self.layer, request(&[&format!("Bearer {token}")])).await
-    }
-
-    async fn status(&self, token: &str) -> u16 {
-        self.present(token).await.status().as_u16()
-    }
-
-    /// A token that outlives every test.
-    fn token(&self) -> String {
-        self.issuer.access_token(API).lifetime(1000 * MINUTE).mint()
-    }
-
-    /// One that names a key nobody has.
+    /// A token that names a key nobody has.
     fn junk(&self, n: usize) -> String {
         self.issuer.access_token(API).header("kid", format!("junk-{n}")).mint()
     }
@@ -64,10 +32,6 @@ impl World {
     /// From now on these are the metadata.
     fn says_of_itself(&self, metadata: &serde_json::Value) {
         self.issuer.respond_at(METADATA, json_response(metadata));
-    }
-
-    fn fetches(&self) -> usize {
-        self.issuer.requests(JWKS)
     }
 }
 

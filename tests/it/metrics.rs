@@ -13,9 +13,9 @@ use resource_protector::{
 };
 use tower::{Layer as _, ServiceBuilder};
 
-use crate::support::{ask, ask_behind, hello, preflight, protector, request};
+use crate::support::{World, ask, ask_behind, hello, preflight, protector, request};
 
-const API: &str = "https://api.test";
+const API: &str = World::API;
 const DECISIONS: &str = "resource_protector_decisions_total";
 const TOKENS: &str = "resource_protector_tokens_total";
 const CALLS: &str = "resource_protector_upstream_calls_total";
@@ -123,26 +123,6 @@ async fn what_a_route_decides_by_itself_is_counted() {
     }
 }
 
-struct World {
-    clock: TestClock,
-    issuer: TestIssuer,
-    layer: ResourceProtectorLayer,
-}
-
-impl World {
-    fn new() -> Self {
-        let clock = TestClock::new();
-        let issuer = TestIssuer::new("https://auth.test").with_clock(clock.clone());
-        let tokens = JwtValidator::discover(issuer.url(), API).unwrap().fetch(issuer.clone());
-        let layer = ResourceProtectorLayer::new(tokens).clock(clock.clone());
-        Self { clock, issuer, layer }
-    }
-
-    async fn present(&self, token: &str) {
-        ask_behind(&self.layer, request(&[&format!("Bearer {token}")])).await;
-    }
-}
-
 #[tokio::test]
 async fn a_jwt_is_verified_once_and_remembered_from_then_on() {
     let world = World::new();
@@ -174,7 +154,7 @@ async fn calls_for_keys_and_metadata_are_counted_by_outcome_and_timed() {
     for (status, outcome) in [(429, "busy"), (503, "busy"), (500, "failed"), (404, "nonsense")] {
         let world = World::new();
         let answer = Response::builder().status(status).body(Bytes::new()).unwrap();
-        world.issuer.respond_at("/jwks", answer);
+        world.issuer.respond_at(World::JWKS, answer);
         let counted = counted_by(world.present(&world.issuer.access_token(API).mint())).await;
         let key = format!("{CALLS}{{endpoint=jwks,outcome={outcome}}}");
         assert_eq!(counted.get(&key), Some(&1.0), "{status}: {counted:?}");
@@ -196,7 +176,7 @@ async fn the_age_of_a_key_set_is_taken_when_readiness_is_asked() {
         world.clock.advance(Duration::from_secs(90));
         world.layer.ready().await.unwrap();
     });
-    let age = [(KEY_SET_AGE, "asked=https://auth.test", 90.0)];
+    let age = [(KEY_SET_AGE, "asked=https://auth.test/tenant", 90.0)];
     assert_eq!(only(KEY_SET_AGE, &counted.await), expected(&age));
 }
 

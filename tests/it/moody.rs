@@ -9,7 +9,7 @@ use std::{
         Arc, Mutex,
         atomic::{AtomicUsize, Ordering},
     },
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use serde_json::json;
@@ -25,6 +25,8 @@ use tokio::{
 pub enum Mood {
     /// Tokens that begin with `good` are active, the others are not.
     Good,
+    /// The same, so much later: it is far away.
+    Late(Duration),
     /// Nobody listens on the port, and connections that were there are closed.
     Refusing,
     /// It reads the question and says nothing.
@@ -185,7 +187,10 @@ async fn answer(stream: &mut TcpStream, mood: Mood, token: &str, seen: &Seen) ->
     };
     const JSON: &str = "content-type: application/json";
     match mood {
-        Mood::Good => {
+        Mood::Good | Mood::Late(_) => {
+            if let Mood::Late(time) = mood {
+                tokio::time::sleep(time).await;
+            }
             send(stream, &format!("200 OK\r\n{JSON}"), &body).await?;
             // Only of so many as there are users.
             if token.starts_with("good-user") {

@@ -8,34 +8,14 @@ use std::{
 
 use resource_protector::{
     ByIssuer, HmacAlgorithm, JwtValidator, MemoryTokenStore, ResourceProtectorLayer, StoreValidator,
-    testing::{TestClock, TestIssuer},
+    testing::TestIssuer,
 };
 
-use crate::support::{ask_behind, assert_refused, request};
+use crate::support::{World, ask_behind, assert_refused, request, trusting};
 
-const API: &str = "https://api.test";
-const JWKS: &str = "/jwks";
+const API: &str = World::API;
+const JWKS: &str = World::JWKS;
 const SECOND: Duration = Duration::from_secs(1);
-
-struct World {
-    clock: TestClock,
-    issuer: TestIssuer,
-    layer: ResourceProtectorLayer,
-}
-
-impl World {
-    fn new() -> Self {
-        let clock = TestClock::new();
-        let issuer = TestIssuer::new("https://auth.test").with_clock(clock.clone());
-        issuer.set_jwks_cache_control(None);
-        let layer = ResourceProtectorLayer::new(tokens_of(&issuer)).clock(clock.clone());
-        Self { clock, issuer, layer }
-    }
-}
-
-fn tokens_of(issuer: &TestIssuer) -> JwtValidator {
-    JwtValidator::discover(issuer.url(), API).unwrap().fetch(issuer.clone())
-}
 
 /// Polls once, without any runtime.
 fn at_once<T>(future: impl Future<Output = T>) -> T {
@@ -105,10 +85,10 @@ async fn behind_several_issuers_all_have_to_be_ready() {
     let (up, down) = (TestIssuer::new("https://up.test"), TestIssuer::new("https://down.test"));
     down.go_down();
     let both = ByIssuer::new()
-        .issuer(up.url(), tokens_of(&up))
-        .issuer(down.url(), tokens_of(&down));
+        .issuer(up.url(), trusting(&up))
+        .issuer(down.url(), trusting(&down));
     assert!(ResourceProtectorLayer::new(both).ready().await.is_err());
-    assert!(ResourceProtectorLayer::new(tokens_of(&up)).ready().await.is_ok());
+    assert!(ResourceProtectorLayer::new(trusting(&up)).ready().await.is_ok());
 }
 
 #[test]

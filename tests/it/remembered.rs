@@ -3,55 +3,19 @@
 use std::{sync::Arc, time::Duration};
 
 use resource_protector::{
-    CurrentToken, JwtValidator, Reason, Rejection, Requirement, ResourceProtectorLayer,
-    testing::{TestClock, TestIssuer},
+    CurrentToken, JwtValidator, Reason, Rejection, Requirement, ResourceProtectorLayer, testing::TestIssuer,
 };
 
-use crate::support::{Reply, ask_behind, assert_refused, request};
+use crate::support::{World, ask, ask_behind, assert_refused, request};
 
-const API: &str = "https://api.test";
-const JWKS: &str = "/tenant/jwks";
+const API: &str = World::API;
+const JWKS: &str = World::JWKS;
 const MINUTE: Duration = Duration::from_secs(60);
 
-struct World {
-    clock: TestClock,
-    issuer: TestIssuer,
-    layer: ResourceProtectorLayer,
-}
-
 impl World {
-    fn new() -> Self {
-        Self::with(|validator| validator)
-    }
-
-    fn with(options: impl FnOnce(JwtValidator) -> JwtValidator) -> Self {
-        let clock = TestClock::new();
-        let issuer = TestIssuer::new("https://auth.test/tenant").with_clock(clock.clone());
-        issuer.set_jwks_cache_control(None);
-        let validator = JwtValidator::discover(issuer.url(), API).unwrap().fetch(issuer.clone());
-        let layer = ResourceProtectorLayer::new(options(validator)).clock(clock.clone());
-        Self { clock, issuer, layer }
-    }
-
-    async fn present(&self, token: &str) -> Reply {
-        ask_behind(&self.layer, request(&[&format!("Bearer {token}")])).await
-    }
-
-    async fn status(&self, token: &str) -> u16 {
-        self.present(token).await.status().as_u16()
-    }
-
-    async fn reason(&self, token: &str) -> Option<Reason> {
-        self.present(token).await.extensions().get::<Rejection>()?.reason()
-    }
-
-    fn token(&self, lifetime: Duration) -> String {
-        self.issuer.access_token(API).lifetime(lifetime).mint()
-    }
-
     /// Waits until the keys were fetched as often, in the background.
     async fn fetched(&self, times: usize) {
-        while self.issuer.requests(JWKS) < times {
+        while self.fetches() < times {
             tokio::task::yield_now().await;
         }
         tokio::task::yield_now().await;
@@ -61,7 +25,7 @@ impl World {
 #[tokio::test]
 async fn a_remembered_token_is_over_at_its_exp_plus_the_leeway() {
     let world = World::new();
-    let token = world.token(5 * MINUTE);
+    let token = world.token_for(5 * MINUTE);
     assert_eq!(world.status(&token).await, 200);
     world.clock.advance(5 * MINUTE + Duration::from_secs(9));
     assert_eq!(world.status(&token).await, 200);
@@ -92,7 +56,7 @@ async fn a_wall_clock_that_is_set_back_lengthens_no_remembered_tokens_life() {
     use resource_protector::Clock as _;
 
     let world = World::new();
-    let (seen, unseen) = (world.token(5 * MINUTE), world.token(5 * MINUTE));
+    let (seen, unseen) = (world.token_for(5 * MINUTE), world.token_for(5 * MINUTE));
     let start = world.clock.now().wall;
     assert_eq!(world.status(&seen).await, 200);
     world.clock.advance(6 * MINUTE);
@@ -107,7 +71,7 @@ async fn after_a_clock_was_corrected_tokens_are_accepted_again() {
     use resource_protector::Clock as _;
 
     let world = World::new();
-    let token = world.token(60 * MINUTE);
+    let token = world.token_for(60 * MINUTE);
     let start = world.clock.now().wall;
     assert_eq!(world.status(&token).await, 200);
     for wrong in [start + 10_000 * MINUTE, start - 10_000 * MINUTE] {
@@ -119,11 +83,26 @@ async fn after_a_clock_was_corrected_tokens_are_accepted_again() {
 }
 
 #[tokio::test]
+async fn a_token_that_was_first_seen_while_the_clock_was_ahead_is_accepted_when_it_is_corrected() {
+    use resource_protector::Clock as _;
+
+    let world = World::new();
+    let token = world.token_for(60 * MINUTE);
+    let start = world.clock.now().wall;
+    world.clock.set_wall(start + 100 * MINUTE);
+    for _ in 0..2 {
+        assert_eq!(world.reason(&token).await, Some(Reason::Expired));
+    }
+    world.clock.set_wall(start);
+    assert_eq!(world.status(&token).await, 200);
+}
+
+#[tokio::test]
 async fn a_withdrawn_key_takes_along_what_it_has_verified_and_nothing_else() {
     let world = World::new();
-    let of_old_key = world.token(100 * MINUTE);
+    let of_old_key = world.token_for(100 * MINUTE);
     world.issuer.rotate_key();
-    let of_new_key = world.token(100 * MINUTE);
+    let of_new_key = world.token_for(100 * MINUTE);
     for token in [&of_old_key, &of_new_key] {
         assert_eq!(world.status(token).await, 200);
     }
@@ -139,7 +118,7 @@ async fn a_withdrawn_key_takes_along_what_it_has_verified_and_nothing_else() {
 #[tokio::test]
 async fn a_key_that_comes_back_verifies_anew() {
     let world = World::new();
-    let token = world.token(100 * MINUTE);
+    let token = world.token_for(100 * MINUTE);
     assert_eq!(world.status(&token).await, 200);
     let with_old_key = world.issuer.jwks();
     world.issuer.rotate_key();
@@ -158,7 +137,7 @@ async fn a_key_that_comes_back_verifies_anew() {
 #[tokio::test]
 async fn a_remembered_token_is_no_way_around_keys_that_are_too_old() {
     let world = World::new();
-    let token = world.token(1000 * MINUTE);
+    let token = world.token_for(1000 * MINUTE);
     assert_eq!(world.status(&token).await, 200);
     world.issuer.go_down();
     world.clock.advance(59 * MINUTE);
@@ -233,7 +212,7 @@ async fn a_jwt_remembered_on_one_route_is_refused_on_a_route_for_another_audienc
 #[tokio::test]
 async fn one_changed_bit_of_a_remembered_token_makes_it_another() {
     let world = World::new();
-    let token = world.token(10 * MINUTE);
+    let token = world.token_for(10 * MINUTE);
     assert_eq!(world.status(&token).await, 200);
     let (signed, _) = token.rsplit_once('.').unwrap();
     for place in [0, token.find('.').unwrap() + 5, signed.len() + 5] {
@@ -248,7 +227,7 @@ async fn one_changed_bit_of_a_remembered_token_makes_it_another() {
 #[tokio::test]
 async fn without_capacity_every_token_is_verified_anew() {
     let world = World::with(|validator| validator.capacity(0));
-    let token = world.token(10 * MINUTE);
+    let token = world.token_for(10 * MINUTE);
     for _ in 0..3 {
         assert_eq!(world.status(&token).await, 200);
     }
@@ -273,7 +252,7 @@ async fn two_requests_with_one_token_see_the_same_claims_and_each_its_own_token(
     use tower::Layer as _;
     for _ in 0..2 {
         let service = world.layer.layer(tower::service_fn(seen));
-        let reply = crate::support::ask(service, request(&[&format!("Bearer {token}")])).await;
+        let reply = ask(service, request(&[&format!("Bearer {token}")])).await;
         assert_eq!(reply.body(), r#"Some("alice") Some("t1")"#);
     }
 }

@@ -9,6 +9,7 @@ use std::{
         atomic::{AtomicUsize, Ordering},
     },
     task::{Context, Poll},
+    time::Duration,
 };
 
 use bytes::Bytes;
@@ -16,7 +17,9 @@ use http::{Request, Response, StatusCode, header};
 use http_body::Body;
 use http_body_util::{BodyExt as _, Full};
 use resource_protector::{
-    CurrentToken, Fetch, FetchError, Presented, Reason, Rejection, ResourceProtectorLayer, TokenValidator,
+    CurrentToken, Fetch, FetchError, JwtValidator, Presented, Reason, Rejection, ResourceProtectorLayer,
+    TokenValidator,
+    testing::{TestClock, TestIssuer},
 };
 use serde_json::{Value, json};
 use tokio::sync::Semaphore;
@@ -225,6 +228,68 @@ impl Fetch for Web {
         }
         Ok(response)
     }
+}
+
+/// An issuer of JWTs and a protector that trusts it, on a clock that the test moves.
+pub struct World {
+    pub clock: TestClock,
+    pub issuer: TestIssuer,
+    pub layer: ResourceProtectorLayer,
+}
+
+impl World {
+    /// What the tokens are for.
+    pub const API: &str = "https://api.test";
+    /// Below a path, so that it is seen in the place of the metadata.
+    pub const ISSUER: &str = "https://auth.test/tenant";
+    /// Where the keys are.
+    pub const JWKS: &str = "/tenant/jwks";
+
+    pub fn new() -> Self {
+        Self::with(|validator| validator)
+    }
+
+    pub fn with(options: impl FnOnce(JwtValidator) -> JwtValidator) -> Self {
+        let clock = TestClock::new();
+        let issuer = TestIssuer::new(Self::ISSUER).with_clock(clock.clone());
+        issuer.set_jwks_cache_control(None);
+        let layer = ResourceProtectorLayer::new(options(trusting(&issuer))).clock(clock.clone());
+        Self { clock, issuer, layer }
+    }
+
+    pub async fn present(&self, token: &str) -> Reply {
+        ask_behind(&self.layer, request(&[&format!("Bearer {token}")])).await
+    }
+
+    pub async fn status(&self, token: &str) -> u16 {
+        self.present(token).await.status().as_u16()
+    }
+
+    /// Why it is refused; `None` if it is not.
+    pub async fn reason(&self, token: &str) -> Option<Reason> {
+        self.present(token).await.extensions().get::<Rejection>()?.reason()
+    }
+
+    /// A token that outlives every test.
+    pub fn token(&self) -> String {
+        self.token_for(Duration::from_secs(60_000))
+    }
+
+    pub fn token_for(&self, lifetime: Duration) -> String {
+        self.issuer.access_token(Self::API).lifetime(lifetime).mint()
+    }
+
+    /// How often keys were fetched.
+    pub fn fetches(&self) -> usize {
+        self.issuer.requests(Self::JWKS)
+    }
+}
+
+/// Discovers this issuer.
+pub fn trusting(issuer: &TestIssuer) -> JwtValidator {
+    JwtValidator::discover(issuer.url(), World::API)
+        .unwrap()
+        .fetch(issuer.clone())
 }
 
 /// Answers `known` at once, and everything else when the gate opens.

@@ -10,9 +10,9 @@ async fn open(api: &Api, server: &Server) {
     }
 }
 
-fn retry_after(wait: &'static str) -> impl Fn(&Request<Bytes>) -> Result<Response<Bytes>, FetchError> {
+fn retry_after(status: u16, wait: &'static str) -> impl Fn(&Request<Bytes>) -> Result<Response<Bytes>, FetchError> {
     move |_| {
-        let mut response = with_status(503, "{}");
+        let mut response = with_status(status, "{}");
         response
             .headers_mut()
             .insert(header::RETRY_AFTER, wait.parse().unwrap());
@@ -101,7 +101,7 @@ async fn a_failed_probe_doubles_the_time() {
 async fn a_time_that_the_server_asks_for_is_kept_and_clients_are_told_what_is_left_of_it() {
     let server = Server::new(good());
     let api = Api::new(&server);
-    server.answers(retry_after("20"));
+    server.answers(retry_after(503, "20"));
     assert_eq!(api.status("t1").await, 503);
     api.clock.advance(12_500);
     let layer = ResourceProtectorLayer::new(Arc::clone(&api.validator)).clock(api.clock.clone());
@@ -119,10 +119,25 @@ async fn a_time_that_the_server_asks_for_is_kept_and_clients_are_told_what_is_le
 }
 
 #[tokio::test(start_paused = true)]
+async fn one_busy_answer_that_names_a_time_stops_calls_until_that_time_is_over() {
+    for status in [429, 503] {
+        let server = Server::new(good());
+        let api = Api::new(&server);
+        server.answers(retry_after(status, "30"));
+        assert_eq!(api.status("t1").await, 503);
+        server.says(good());
+        api.clock.advance(29_000);
+        assert_eq!((api.status("t1").await, server.calls()), (503, 1), "{status}");
+        api.clock.advance(1_000);
+        assert_eq!((api.status("t1").await, server.calls()), (200, 2), "{status}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn no_server_can_ask_to_be_left_alone_for_more_than_a_minute() {
     let server = Server::new(good());
     let api = Api::new(&server);
-    server.answers(retry_after("86400"));
+    server.answers(retry_after(503, "86400"));
     assert_eq!(api.status("t1").await, 503);
     server.says(good());
     api.clock.advance(59_999);
