@@ -27,7 +27,10 @@ impl Forms {
     }
 
     pub(crate) fn of_request(self, method: &Method, version: Version, headers: &HeaderMap) -> Form {
-        let Some(sent) = headers.get(header::CONTENT_TYPE).filter(|_| method == Method::POST) else {
+        if method != Method::POST {
+            return Form::Http;
+        }
+        let Some(sent) = headers.get(header::CONTENT_TYPE) else {
             return Form::Http;
         };
         let is = |media_type: &[u8]| {
