@@ -73,6 +73,12 @@ impl Inner {
         let answer = self.call(&mut question).await;
         if let Answer::Said(said) = &answer {
             self.tally.count(said, &self.client.place);
+            if self.remembered.is_cut_off(said, question.epoch) {
+                // The server may not have known it yet, when it was asked.
+                return Answer::Outage(Rejection::unavailable(
+                    "introspection: cut off while the call was under way",
+                ));
+            }
             self.remembered.remember(digest, said, now, question.epoch);
         }
         if question.cause == Cause::Refresh

@@ -10,6 +10,7 @@ mod asking;
 mod assertion;
 mod client;
 mod client_auth;
+mod cut_offs;
 mod options;
 mod remembered;
 mod response;
@@ -28,6 +29,7 @@ pub use self::client_auth::ClientAuth;
 use self::{
     asking::{Answer, Question},
     client::Client,
+    cut_offs::Whom,
     remembered::{Recalled, Remembered, Renewal},
     response::Rules,
     tally::Tally,
@@ -83,7 +85,8 @@ const CALLS: usize = 3;
 ///
 /// Good answers for 60 seconds and never beyond `exp`; refusals for 5 seconds; outages not at all. So a token that is
 /// revoked at the authorization server is let in for up to 60 seconds more, unless it is
-/// [invalidated](Self::invalidate) here; [`remember_for`](Self::remember_for) is that bound, and on single routes a guard
+/// [invalidated](Self::invalidate) here, by its value, its [subject](Self::invalidate_subject) or its
+/// [session](Self::invalidate_session); [`remember_for`](Self::remember_for) is that bound, and on single routes a guard
 /// can demand a younger answer. A token that goes on being used is asked about again when 80 to 90 % of that time are
 /// over, and the request that is the occasion does not wait. Answers are this validator's own, by a keyed digest of the
 /// token: neither the token nor anything to find it by is in memory.
@@ -130,6 +133,21 @@ impl IntrospectionValidator {
         let Some(digest) = TokenDigest::of(token) else { return };
         self.inner.remembered.invalidate(&digest);
         self.inner.flights.forget(&digest);
+    }
+
+    /// Forgets what is remembered about all tokens of a subject, by its `sub`: the next request with any of them asks the
+    /// authorization server. Call it when you learn that the subject was disabled, or logged out everywhere. An answer that
+    /// is on its way at that moment lets nobody in: its requests are 503, and ask again.
+    ///
+    /// Where answers name several issuers, the subjects of that name of all of them are asked about anew. Ten thousand
+    /// subjects and sessions are kept apart; beyond that, everything is forgotten.
+    pub fn invalidate_subject(&self, subject: impl Into<String>) {
+        self.inner.remembered.cut_off(Whom::Subject(subject.into()));
+    }
+
+    /// As [`invalidate_subject`](Self::invalidate_subject), for all tokens of a login session, by its `sid`.
+    pub fn invalidate_session(&self, session_id: impl Into<String>) {
+        self.inner.remembered.cut_off(Whom::Session(session_id.into()));
     }
 
     fn who(&self) -> &str {

@@ -18,6 +18,7 @@ use std::{
 
 use moka::{Expiry, sync::Cache};
 
+use super::cut_offs::{CutOffs, Whom};
 use crate::{
     clock::Moment,
     rejection::{Rejection, RejectionKind},
@@ -44,7 +45,8 @@ pub(super) struct Remembered {
     refused: Cache<TokenDigest, Arc<Entry<Rejection>>>,
     lifetimes: Lifetimes,
     capacity: u64,
-    epochs: Arc<Mutex<Vec<Epoch>>>,
+    epochs: Arc<Mutex<Vec<ShardEpoch>>>,
+    cut_offs: Arc<CutOffs>,
 }
 
 /// How long answers may be used.
@@ -59,7 +61,14 @@ pub(super) struct Lifetimes {
 /// Counts what was invalidated, among the tokens of one shard. An answer to a question from an earlier epoch is not
 /// remembered.
 #[derive(Clone, Copy, Default, PartialEq, Eq)]
-pub(super) struct Epoch(u64);
+struct ShardEpoch(u64);
+
+/// When a question was sent, in the order of questions and of what was invalidated.
+#[derive(Clone, Copy)]
+pub(super) struct Epoch {
+    shard: ShardEpoch,
+    number: u64,
+}
 
 /// What is known about a token.
 pub(super) enum Recalled {
@@ -86,6 +95,8 @@ impl Renewal {
 struct Entry<T> {
     answer: T,
     asked_at: Instant,
+    /// Of the question.
+    number: u64,
     /// What was left until `exp` at that moment.
     life: Option<Duration>,
     kept_for: Duration,
@@ -159,7 +170,8 @@ impl Remembered {
             refused: cache(capacity.div_ceil(10)),
             lifetimes,
             capacity,
-            epochs: Arc::new(Mutex::new(vec![Epoch::default(); TokenDigest::SHARDS])),
+            epochs: Arc::new(Mutex::new(vec![ShardEpoch::default(); TokenDigest::SHARDS])),
+            cut_offs: Arc::default(),
         }
     }
 
@@ -177,7 +189,8 @@ impl Remembered {
     /// What was answered before. A good answer to a question from before `since` is too old.
     pub(super) fn recall(&self, digest: &TokenDigest, now: Moment, since: Option<Instant>) -> Recalled {
         let Lifetimes { good, refused, stale } = self.lifetimes;
-        let entry = self.good.get(digest);
+        let counts = |entry: &Arc<Entry<CurrentToken>>| !self.cut_offs.cover(&entry.answer, entry.number);
+        let entry = self.good.get(digest).filter(counts);
         if let Some(entry) = &entry
             && entry.age(now) < good
             && since.is_none_or(|since| entry.asked_at >= since)
@@ -205,10 +218,12 @@ impl Remembered {
 
     /// Read it before the question is sent.
     pub(super) fn epoch(&self, digest: &TokenDigest) -> Epoch {
-        self.epochs().get(digest.shard()).copied().unwrap_or_default()
+        let number = self.cut_offs.number();
+        let shard = self.epochs().get(digest.shard()).copied().unwrap_or_default();
+        Epoch { shard, number }
     }
 
-    fn epochs(&self) -> MutexGuard<'_, Vec<Epoch>> {
+    fn epochs(&self) -> MutexGuard<'_, Vec<ShardEpoch>> {
         self.epochs.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -229,7 +244,7 @@ impl Remembered {
     ) {
         // Held until the answer is in its place: an invalidation comes wholly before that or wholly after.
         let epochs = self.epochs();
-        if epochs.get(digest.shard()) != Some(&epoch) || self.is_outrun(&digest, asked) {
+        if epochs.get(digest.shard()) != Some(&epoch.shard) || self.is_outrun(&digest, asked) {
             return;
         }
         match answer {
@@ -241,7 +256,8 @@ impl Remembered {
                 let kept_for = life.map_or(longest, |life| life.min(longest));
                 self.refused.invalidate(&digest);
                 if !kept_for.is_zero() {
-                    self.good.insert(digest, entry(token.clone(), asked, life, kept_for));
+                    self.good
+                        .insert(digest, entry(token.clone(), asked, epoch.number, life, kept_for));
                 }
             }
             // An outage is no answer.
@@ -254,7 +270,7 @@ impl Remembered {
                 }
                 let kept_for = self.lifetimes.refused.max(REFUSED_FOR);
                 self.refused
-                    .insert(digest, entry(rejection.clone(), asked, None, kept_for));
+                    .insert(digest, entry(rejection.clone(), asked, epoch.number, None, kept_for));
             }
         }
     }
@@ -269,6 +285,28 @@ impl Remembered {
         self.refused.invalidate(digest);
     }
 
+    /// Whether an answer to a question of this epoch counts no more, because of whose token it is.
+    pub(super) fn is_cut_off(&self, answer: &Result<CurrentToken, Rejection>, epoch: Epoch) -> bool {
+        answer
+            .as_ref()
+            .is_ok_and(|token| self.cut_offs.cover(token, epoch.number))
+    }
+
+    /// Lets no good answer count that is here or on its way, about any token of theirs.
+    pub(super) fn cut_off(&self, whom: Whom) {
+        if self.cut_offs.cut(whom) {
+            return;
+        }
+        // Too many to keep apart: everybody's are asked about anew.
+        let mut epochs = self.epochs();
+        for epoch in epochs.iter_mut() {
+            epoch.0 = epoch.0.wrapping_add(1);
+        }
+        self.good.invalidate_all();
+        self.refused.invalidate_all();
+        self.cut_offs.clear();
+    }
+
     /// How many good answers and refusals there are.
     #[cfg(test)]
     pub(super) fn counted(&self) -> (u64, u64) {
@@ -278,10 +316,11 @@ impl Remembered {
     }
 }
 
-fn entry<T>(answer: T, asked: Moment, life: Option<Duration>, kept_for: Duration) -> Arc<Entry<T>> {
+fn entry<T>(answer: T, asked: Moment, number: u64, life: Option<Duration>, kept_for: Duration) -> Arc<Entry<T>> {
     Arc::new(Entry {
         answer,
         asked_at: asked.monotonic,
+        number,
         life,
         kept_for,
         renewed: AtomicBool::new(false),

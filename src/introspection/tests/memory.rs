@@ -347,3 +347,77 @@ async fn invalidating_one_token_leaves_the_answers_about_others_alone() {
     }
     assert_eq!(server.calls(), 1);
 }
+
+#[tokio::test]
+async fn all_tokens_of_a_subject_are_asked_about_anew_once_it_is_cut_off_and_those_of_others_are_not() {
+    let server = Server::new(good_but("sub", json!("alice")));
+    let api = Api::new(&server);
+    assert_eq!((api.status("a1").await, api.status("a2").await), (200, 200));
+    server.says(good_but("sub", json!("bob")));
+    assert_eq!(api.status("b1").await, 200);
+    server.says(json!({ "active": false }));
+    api.validator.invalidate_subject("alice");
+    assert_eq!((api.status("a1").await, api.status("a2").await), (401, 401));
+    assert_eq!(api.status("b1").await, 200);
+    // A token that is issued afterwards is remembered as ever.
+    server.says(good_but("sub", json!("alice")));
+    assert_eq!((api.status("a3").await, api.status("a3").await), (200, 200));
+    assert_eq!(server.calls(), 6);
+}
+
+#[tokio::test]
+async fn all_tokens_of_a_session_are_asked_about_anew_once_it_is_cut_off() {
+    let server = Server::new(good_but("sid", json!("s1")));
+    let api = Api::new(&server);
+    assert_eq!((api.status("t1").await, api.status("t2").await), (200, 200));
+    server.says(json!({ "active": false }));
+    api.validator.invalidate_session("s2");
+    assert_eq!(api.status("t1").await, 200);
+    api.validator.invalidate_session("s1");
+    assert_eq!((api.status("t1").await, api.status("t2").await), (401, 401));
+}
+
+#[tokio::test]
+async fn an_answer_on_its_way_when_its_subject_is_cut_off_lets_nobody_in() {
+    let server = Server::new(good_but("sub", json!("alice")));
+    server.hold();
+    let api = Api::new(&server);
+    let early = tokio::spawn({
+        let api = api.clone();
+        async move { api.status("t1").await }
+    });
+    server.until_asked(1).await;
+    api.validator.invalidate_subject("alice");
+    server.release(1);
+    assert_eq!(early.await.unwrap(), 503);
+    server.release(1);
+    assert_eq!(api.status("t1").await, 200);
+    assert_eq!(server.calls(), 2);
+}
+
+#[tokio::test]
+async fn no_old_answer_stands_in_for_who_was_cut_off() {
+    let server = Server::new(good_but("sub", json!("alice")));
+    let api = Api::with(&server, |validator| {
+        validator.stale_if_error(Duration::from_secs(600)).unwrap()
+    });
+    assert_eq!(api.status("t1").await, 200);
+    server.goes_down();
+    api.clock.advance(61);
+    assert_eq!(api.status("t1").await, 200);
+    api.validator.invalidate_subject("alice");
+    assert_eq!(api.status("t1").await, 503);
+}
+
+#[tokio::test]
+async fn when_more_are_cut_off_than_are_kept_apart_everybody_is_asked_about_anew() {
+    let server = Server::new(good_but("sub", json!("alice")));
+    let api = Api::new(&server);
+    for n in 0..10_000 {
+        api.validator.invalidate_subject(n.to_string());
+    }
+    assert_eq!((api.status("t1").await, api.status("t1").await), (200, 200));
+    assert_eq!(server.calls(), 1);
+    api.validator.invalidate_subject("one more");
+    assert_eq!((api.status("t1").await, server.calls()), (200, 2));
+}
