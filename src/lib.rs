@@ -184,7 +184,10 @@ mod introspection;
 mod json;
 #[cfg(feature = "jwt")]
 mod jwt;
-#[cfg_attr(not(feature = "metrics"), allow(dead_code))]
+#[cfg_attr(
+    not(feature = "metrics"),
+    allow(dead_code, reason = "what is only counted is not read where nothing is counted")
+)]
 mod meter;
 mod peek;
 mod protector;

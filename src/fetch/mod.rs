@@ -60,7 +60,7 @@ impl<F: Fetch> Fetch for Arc<F> {
 const LONGEST_RETRY: u64 = 60 * 60;
 
 /// The longest time for which a busy server is left alone because it says so.
-const LONGEST_WISH: Duration = Duration::from_secs(60);
+pub(crate) const LONGEST_WISH: Duration = Duration::from_secs(60);
 
 /// Why there was no answer. The message goes to the log; it must not quote a token or a secret.
 #[derive(Clone, Debug, thiserror::Error)]

@@ -305,3 +305,57 @@ impl fmt::Debug for JwtValidator {
             .finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::{Duration, SystemTime};
+
+    use aws_lc_rs::{
+        rand::SystemRandom,
+        signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair as _},
+    };
+    use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+    use serde_json::json;
+
+    use super::*;
+    use crate::clock::{Clock as _, SystemClock};
+
+    #[test]
+    fn a_set_that_was_replaced_meanwhile_verifies_nothing_by_a_withdrawn_key() {
+        let pair = EcdsaKeyPair::generate(&ECDSA_P256_SHA256_FIXED_SIGNING).unwrap();
+        let (x, y) = pair.public_key().as_ref()[1..].split_at(32);
+        let encode = |bytes: &[u8]| URL_SAFE_NO_PAD.encode(bytes);
+        let jwks = json!({ "keys": [{ "kty": "EC", "crv": "P-256", "x": encode(x), "y": encode(y) }] }).to_string();
+        let now = SystemClock.now();
+        let seconds = |moment: SystemTime| moment.duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs();
+        let claims = json!({
+            "iss": "https://auth.test", "aud": "https://api.test", "sub": "alice", "client_id": "app", "jti": "1",
+            "iat": seconds(now.wall), "exp": seconds(now.wall + Duration::from_secs(300)),
+        });
+        let signed = format!(
+            "{}.{}",
+            encode(br#"{"alg":"ES256","typ":"at+jwt"}"#),
+            encode(claims.to_string().as_bytes())
+        );
+        let signature = pair.sign(&SystemRandom::new(), signed.as_bytes()).unwrap();
+        let token = format!("{signed}.{}", encode(signature.as_ref()));
+        let request = http::Request::new(()).into_parts().0;
+        let presented = Presented::new(&token, &request, now);
+        let validator = || JwtValidator::with_jwks("https://auth.test", &jwks, "https://api.test").unwrap();
+        let good = validator();
+        assert!(good.validate_now(&presented).unwrap().is_ok());
+        // Remembered or not.
+        for validator in [good, validator()] {
+            let Keys::Fixed(set) = &validator.keys else {
+                panic!("the keys are at hand")
+            };
+            let Candidates::Keys(which) = set.candidates(None, Algorithm::ES256) else {
+                panic!("there is a key")
+            };
+            set.fitting(which, Algorithm::ES256)
+                .for_each(|key| key.grounds().withdraw());
+            let refusal = validator.validate_now(&presented).unwrap().unwrap_err();
+            assert_eq!(refusal.reason(), Some(Reason::UnknownKey));
+        }
+    }
+}

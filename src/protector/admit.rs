@@ -107,8 +107,11 @@ impl Policy {
     fn judge(&self, token: CurrentToken, asked: Moment, now: Moment) -> Result<CurrentToken, Rejection> {
         token.judge_time(now)?;
         // The validator heeds it. One around it may not have passed it on.
-        let oldest = self.max_age.and_then(|max_age| asked.monotonic.checked_sub(max_age));
-        if self.max_age.is_some() && token.is_stale() || oldest.is_some_and(|oldest| token.was_asked_before(oldest)) {
+        let is_too_old = |max_age| {
+            let oldest = asked.monotonic.checked_sub(max_age);
+            token.is_stale() || oldest.is_some_and(|oldest| token.was_asked_before(oldest))
+        };
+        if self.max_age.is_some_and(is_too_old) {
             return Err(Rejection::unavailable(
                 "the route demands a younger answer than there is",
             ));
@@ -212,5 +215,27 @@ impl fmt::Debug for Policy {
             .field("forms", &self.forms)
             .field("challenge", &self.challenge)
             .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::{MemoryTokenStore, ResourceProtectorLayer, StoreValidator, token::Grounds};
+
+    #[test]
+    fn a_token_whose_key_was_withdrawn_while_the_service_got_ready_does_not_enter() {
+        let tokens = StoreValidator::for_tokens_of_this_service_only(MemoryTokenStore::new());
+        let protector = ResourceProtectorLayer::new(tokens);
+        let grounds = Grounds::default();
+        let token = CurrentToken::vouch_for(&json!({ "sub": "alice" })).unwrap();
+        let mut request = Request::new(());
+        request.extensions_mut().insert(token.resting_on(grounds.clone()));
+        assert!(protector.policy.still_good(&request).is_ok());
+        grounds.withdraw();
+        let refusal = protector.policy.still_good(&request).unwrap_err();
+        assert_eq!(refusal.reason(), Some(Reason::UnknownKey));
     }
 }

@@ -14,15 +14,14 @@
 
 use std::time::{Duration, Instant};
 
+use crate::fetch::LONGEST_WISH;
+
 /// How many calls in a row fail before it opens.
 const FAILURES: u32 = 5;
 
 /// For how long it opens the first time; twice as long each time a probe fails.
 const SHORTEST: Duration = Duration::from_secs(1);
 const LONGEST: Duration = Duration::from_secs(30);
-
-/// The longest time that a server can ask for.
-const LONGEST_WISH: Duration = Duration::from_secs(60);
 
 /// What those are told who come while a probe is out.
 const PROBING: Duration = Duration::from_secs(1);

@@ -360,3 +360,45 @@ impl fmt::Debug for ByIssuer {
             .finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+    use serde_json::json;
+
+    use super::*;
+    use crate::clock::{Clock as _, SystemClock};
+
+    /// Lets in whatever ends with `good`.
+    struct Ending;
+
+    impl TokenValidator for Ending {
+        async fn validate(&self, presented: &Presented<'_>) -> Result<CurrentToken, Rejection> {
+            if presented.token().ends_with("good") {
+                return CurrentToken::vouch_for(&json!({ "sub": "alice" }));
+            }
+            Err(Rejection::invalid_token(Reason::Signature, "a bad end"))
+        }
+    }
+
+    #[tokio::test]
+    async fn the_issuer_that_a_token_names_is_remembered_once_the_token_was_found_good() {
+        let tokens = ByIssuer::new().issuer("https://a", Ending).opaque(Ending);
+        let request = http::Request::new(()).into_parts().0;
+        let jwt = |signature: &str| {
+            let encode = |json: &str| URL_SAFE_NO_PAD.encode(json);
+            let (header, payload) = (encode(r#"{"alg":"ES256"}"#), encode(r#"{"iss":"https://a"}"#));
+            format!("{header}.{payload}.{signature}")
+        };
+        for (token, remembered) in [
+            (jwt("bad"), 0),
+            ("opaque-and-good".to_owned(), 0),
+            (jwt("good"), 1),
+            (jwt("good"), 1),
+        ] {
+            let presented = Presented::new(&token, &request, SystemClock.now());
+            assert_eq!(tokens.validate(&presented).await.is_ok(), token.ends_with("good"));
+            assert_eq!(tokens.seen.0.len(), remembered, "{token}");
+        }
+    }
+}

@@ -322,6 +322,38 @@ async fn an_introspected_token_is_asked_about_anew_and_no_old_answer_stands_in()
     assert_refused(&reply, 503, Some("temporarily_unavailable"));
 }
 
+/// Hands tokens on without what the route demands of their age.
+struct Careless(IntrospectionValidator);
+
+impl TokenValidator for Careless {
+    async fn validate(&self, presented: &Presented<'_>) -> Result<CurrentToken, Rejection> {
+        let anew = Presented::new(presented.token(), presented.request(), presented.now());
+        self.0.validate(&anew).await
+    }
+
+    fn about(&self) -> About<'_> {
+        self.0.about()
+    }
+}
+
+#[tokio::test]
+async fn an_older_answer_than_the_route_demands_is_503_even_where_a_validator_gives_one() {
+    let clock = TestClock::new();
+    let issuer = TestIssuer::new("https://auth.test").with_clock(clock.clone());
+    let auth = ClientAuth::basic(TestIssuer::CLIENT_ID, TestIssuer::CLIENT_SECRET);
+    let tokens = IntrospectionValidator::discover(issuer.url(), auth, "https://api.test").unwrap();
+    let protector = ResourceProtectorLayer::new(Careless(tokens.fetch(issuer.clone()))).clock(clock.clone());
+    let token = format!("Bearer {}", issuer.opaque_token("https://api.test").mint());
+    let sensitive = ServiceBuilder::new()
+        .layer(protector.clone())
+        .layer(protector.require_fresh(10 * SECOND).unwrap())
+        .service_fn(hello);
+    assert_eq!(ask(sensitive.clone(), request(&[&token])).await.body(), "alice");
+    clock.advance(11 * SECOND);
+    let reply = ask(sensitive, request(&[&token])).await;
+    assert_refused(&reply, 503, Some("temporarily_unavailable"));
+}
+
 #[test]
 fn a_guard_is_not_built_where_nobody_could_be_asked() {
     let jwt = || JwtValidator::discover("https://auth.test", "https://api.test").unwrap();
