@@ -18,7 +18,9 @@ pub struct SetupError {
 }
 
 impl SetupError {
-    pub(crate) fn new(option: &'static str, problem: impl Display) -> Self {
+    /// For a validator, a store or a layer of your own: the option's name, and what was expected, what came and what to do.
+    /// It must not quote a secret.
+    pub fn new(option: &'static str, problem: impl Display) -> Self {
         Self {
             option,
             problem: problem.to_string(),

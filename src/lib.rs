@@ -193,6 +193,7 @@ mod peek;
 mod protector;
 mod rejection;
 mod require;
+mod revocation;
 #[cfg(feature = "config")]
 mod routes;
 mod scope;
@@ -239,6 +240,9 @@ pub use crate::{
     require::{
         RequireLayer, RequireService, Requirement, require, require_any_scope, require_by_path, require_scope,
         require_scopes, require_token,
+    },
+    revocation::{
+        CutOff, MemoryRevocationList, RevocationList, RevocationTerms, Revoke, RevokeError, RevokedBy, Verdict,
     },
     scope::{Scope, Scopes},
     store::{ExtraClaims, MemoryTokenStore, OpaqueToken, StoreError, StoreValidator, StoredToken, TokenStore},

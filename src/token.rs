@@ -4,7 +4,7 @@ use std::{
     fmt,
     sync::{
         Arc,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::{Duration, Instant, SystemTime},
 };
@@ -55,6 +55,8 @@ struct Facts {
     /// When `exp` and the leeway are over on the monotonic clock, by the wall clock of the moment when it was first seen.
     over_at: Option<Instant>,
     grounds: Option<Grounds>,
+    /// The version of a list of revocations that did not concern it; zero if there was none.
+    cleared_by: AtomicU64,
 }
 
 /// What a token rests on besides its claims: the key that verified it. Whoever has the key can withdraw it from all tokens
@@ -124,6 +126,7 @@ impl CurrentToken {
                 answered_at: None,
                 over_at: None,
                 grounds: None,
+                cleared_by: AtomicU64::new(0),
             }),
             age: Duration::ZERO,
             stale: false,
@@ -189,6 +192,16 @@ impl CurrentToken {
     /// Whether what the token rests on was withdrawn.
     pub(crate) fn is_withdrawn(&self) -> bool {
         self.facts.grounds.as_ref().is_some_and(Grounds::are_withdrawn)
+    }
+
+    /// Whether this version of a list of revocations was found not to concern it.
+    pub(crate) fn was_cleared_by(&self, version: u64) -> bool {
+        self.facts.cleared_by.load(Ordering::Relaxed) == version
+    }
+
+    /// Keeps that this version of a list does not concern it. Only the latest one is kept.
+    pub(crate) fn clear_by(&self, version: u64) {
+        self.facts.cleared_by.store(version, Ordering::Relaxed);
     }
 
     fn text<'a>(&'a self, claim: Option<&'a Text>) -> Option<&'a str> {

@@ -12,6 +12,7 @@ use crate::{
     meter::Decision,
     rejection::{Forms, Reason, Rejection, ReplaceRefusal},
     require::Requirement,
+    revocation::Revocation,
     scope::Scope,
     token::{CurrentToken, ScopeHierarchy},
     validate::{AnyValidator, BoxFuture, Presented},
@@ -32,6 +33,7 @@ pub(crate) struct Policy {
     pub(crate) replace: Option<Arc<ReplaceRefusal>>,
     /// How old the knowledge about a token may be.
     pub(crate) max_age: Option<Duration>,
+    pub(crate) revocation: Option<Revocation>,
     /// It judges again what a protector further out has let in, and leaves to that one how refusals look.
     pub(crate) is_guard: bool,
 }
@@ -68,7 +70,7 @@ pub(crate) enum Entered {
 pub(crate) type Asking = BoxFuture<'static, (Parts, Result<Entered, Rejection>)>;
 
 impl Policy {
-    /// Steps 1 to 5 for a request. Whoever is let in here is inside; read it from top to bottom.
+    /// Steps 1 to 6 for a request. Whoever is let in here is inside; read it from top to bottom.
     pub(crate) fn admit(&self, request: &Parts, now: Moment) -> Admission {
         let (token, place) = match self.places.read(request) {
             Credentials::Token(token, place) => (token, place),
@@ -103,7 +105,7 @@ impl Policy {
         }
     }
 
-    /// Steps 3 to 5: judged on every request, whoever validated the token and however long ago.
+    /// Steps 3 to 6: judged on every request, whoever validated the token and however long ago.
     fn judge(&self, token: CurrentToken, asked: Moment, now: Moment) -> Result<CurrentToken, Rejection> {
         token.judge_time(now)?;
         // The validator heeds it. One around it may not have passed it on.
@@ -116,6 +118,7 @@ impl Policy {
                 "the route demands a younger answer than there is",
             ));
         }
+        self.judge_revocation(&token, now)?;
         if token.confirmation().is_some() {
             // RFC 7800 §3.1 would let a binding be ignored that is not understood. Then a stolen token would be as good
             // as any.
@@ -131,7 +134,15 @@ impl Policy {
         Ok(token)
     }
 
-    /// Steps 2 to 5, where step 2 has to wait. Owns the request's head; the body is not needed.
+    /// Step 4.
+    fn judge_revocation(&self, token: &CurrentToken, now: Moment) -> Result<(), Rejection> {
+        match &self.revocation {
+            None => Ok(()),
+            Some(revocation) => revocation.judge(token, now),
+        }
+    }
+
+    /// Steps 2 to 6, where step 2 has to wait. Owns the request's head; the body is not needed.
     pub(crate) fn ask(self: Arc<Self>, token: String, place: Place, request: Parts) -> Asking {
         Box::pin(async move {
             let asked = self.clock.now();
@@ -143,19 +154,23 @@ impl Policy {
         })
     }
 
-    /// Step 3 once more: the service may have taken its time to get ready.
+    /// Steps 3 and 4 once more: the service may have taken its time to get ready.
     pub(super) fn still_good<B>(&self, request: &Request<B>) -> Result<(), Rejection> {
         match request.extensions().get::<CurrentToken>() {
             Some(token) if token.is_withdrawn() => Err(Rejection::invalid_token(
                 Reason::UnknownKey,
                 "the key was withdrawn meanwhile",
             )),
-            Some(token) => token.judge_time(self.clock.now()),
+            Some(token) => {
+                let now = self.clock.now();
+                token.judge_time(now)?;
+                self.judge_revocation(token, now)
+            }
             None => Ok(()),
         }
     }
 
-    /// Step 6. What an outer protector has put there counts no more.
+    /// Step 7. What an outer protector has put there counts no more.
     pub(crate) fn enter(&self, entered: Entered, request: &mut Parts) {
         request.extensions.remove::<CurrentToken>();
         request.extensions.remove::<Anonymous>();
@@ -212,6 +227,7 @@ impl fmt::Debug for Policy {
             .field("optional", &self.optional)
             .field("cors_preflight", &self.cors_preflight)
             .field("places", &self.places)
+            .field("revocation", &self.revocation)
             .field("forms", &self.forms)
             .field("challenge", &self.challenge)
             .finish_non_exhaustive()

@@ -15,6 +15,7 @@ use crate::{
     error::{SetupError, at_start},
     rejection::{Forms, Rejection},
     require::Requirement,
+    revocation::{Revocation, RevocationList},
     validate::TokenValidator,
 };
 
@@ -62,6 +63,7 @@ impl ResourceProtectorLayer {
                 clock: Arc::new(SystemClock),
                 replace: None,
                 max_age: None,
+                revocation: None,
                 is_guard: false,
             }),
         }
@@ -291,6 +293,17 @@ impl ResourceProtectorLayer {
         replace: impl Fn(&Rejection, Response<Bytes>) -> Response<Bytes> + Send + Sync + 'static,
     ) -> Self {
         self.policy().replace = Some(Arc::new(replace));
+        self
+    }
+
+    /// Refuses tokens that this list knows to be revoked, on every request, whoever validated them and however long they have
+    /// been remembered. Set again, the new list takes the place of the old one.
+    ///
+    /// Every token then needs what the list goes by ([`RevocationTerms`](crate::RevocationTerms)); others are refused. What
+    /// the list cannot say is 503.
+    #[must_use]
+    pub fn revocation(mut self, list: impl RevocationList) -> Self {
+        self.policy().revocation = Some(Revocation::by(list));
         self
     }
 

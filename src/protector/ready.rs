@@ -22,7 +22,14 @@ impl ResourceProtectorLayer {
     ///
     /// When it could not be judged. Tokens that are remembered may be let in all the same.
     pub async fn ready(&self) -> Result<(), NotReady> {
-        let ready = self.policy.validator.ready(self.policy.clock.now()).await;
-        ready.map_err(|refusal| NotReady(refusal.detail().to_owned()))
+        let now = self.policy.clock.now();
+        let ready = self.policy.validator.ready(now).await;
+        ready.map_err(|refusal| NotReady(refusal.detail().to_owned()))?;
+        match &self.policy.revocation {
+            Some(revocation) if !revocation.is_in_step(now) => {
+                Err(NotReady("what is known of revocations is out of date".to_owned()))
+            }
+            _ => Ok(()),
+        }
     }
 }

@@ -84,6 +84,8 @@ pub enum Reason {
     NotYetValid,
     /// The authorization server or the token table says it is not active, or does not know it.
     Inactive,
+    /// It was revoked: a [list of revocations](crate::RevocationList) covers it.
+    Revoked,
     /// It is bound to its sender in a way that was not proven.
     Unbound,
 }

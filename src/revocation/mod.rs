@@ -1,0 +1,158 @@
+//! Tokens that are good by what they say, and good no more: which ones, and until when that has to be known.
+
+mod cut_off;
+mod memory;
+mod terms;
+mod view;
+
+use std::{fmt, sync::Arc};
+
+pub use self::{
+    cut_off::{CutOff, RevokedBy},
+    memory::MemoryRevocationList,
+    terms::RevocationTerms,
+};
+use crate::{
+    clock::Moment,
+    rejection::{Reason, Rejection},
+    token::CurrentToken,
+};
+
+/// Says of a token whether it was revoked, at once and by what is known here: it is asked on every request.
+///
+/// "Log out everywhere", "the password was changed" and "the account is disabled" need no list of tokens: a [`CutOff`]
+/// names whose tokens are over, and covers those, too, that nobody has seen yet. Give a list to
+/// [`ResourceProtectorLayer::revocation`](crate::ResourceProtectorLayer::revocation). Something that has to be asked over the
+/// network for each token is no list but a [`TokenValidator`](crate::TokenValidator).
+///
+/// ```
+/// use std::{collections::HashSet, sync::RwLock};
+///
+/// use resource_protector::{CurrentToken, Moment, RevocationList, RevocationTerms, RevokedBy, Verdict};
+///
+/// /// Whose accounts are disabled. Tokens live for an hour at the most.
+/// struct Disabled { subjects: RwLock<HashSet<String>>, terms: RevocationTerms }
+///
+/// impl RevocationList for Disabled {
+///     fn verdict(&self, token: &CurrentToken, _: Moment) -> Verdict {
+///         match self.subjects.read() {
+///             Ok(subjects) if token.subject().is_some_and(|subject| subjects.contains(subject)) => Verdict::CutOff,
+///             Ok(_) => Verdict::Clear,
+///             Err(_) => Verdict::Unknown,
+///         }
+///     }
+///
+///     fn terms(&self) -> &RevocationTerms {
+///         &self.terms
+///     }
+/// }
+/// ```
+pub trait RevocationList: Send + Sync + 'static {
+    /// Whether this token was revoked. It must not block: it is called in the midst of every request.
+    ///
+    /// `Clear` for a revoked token lets in whoever stole it. `Unknown` is 503, and right whenever it cannot be said.
+    fn verdict(&self, token: &CurrentToken, now: Moment) -> Verdict;
+
+    /// What a token has to have, so that a revocation can be known to concern it. Tokens without are refused before
+    /// [`verdict`](Self::verdict) is asked about them.
+    fn terms(&self) -> &RevocationTerms;
+
+    /// Whether the list knows enough to answer at all, for a readiness probe.
+    fn is_in_step(&self, now: Moment) -> bool {
+        let _ = now;
+        true
+    }
+}
+
+impl<L: RevocationList> RevocationList for Arc<L> {
+    fn verdict(&self, token: &CurrentToken, now: Moment) -> Verdict {
+        L::verdict(self, token, now)
+    }
+
+    fn terms(&self) -> &RevocationTerms {
+        L::terms(self)
+    }
+
+    fn is_in_step(&self, now: Moment) -> bool {
+        L::is_in_step(self, now)
+    }
+}
+
+/// What a [`RevocationList`] knows of a token.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// No revocation concerns it.
+    Clear,
+    /// It was revoked: 401.
+    CutOff,
+    /// It cannot be said, because what is known is too old: 503.
+    Unknown,
+}
+
+/// A list that can be told of revocations. Whoever issues tokens, logs people out or disables accounts does so.
+pub trait Revoke: Send + Sync + 'static {
+    /// Puts a revocation into force. When it returns, no request gets in here with a token that it concerns.
+    ///
+    /// # Errors
+    ///
+    /// When it is not, or not everywhere: see [`RevokeError`]. Revoking the same once more is no error and does no harm.
+    fn revoke(&self, cut_off: CutOff) -> impl Future<Output = Result<(), RevokeError>> + Send;
+
+    /// What can be revoked, and for how long that is known.
+    fn terms(&self) -> &RevocationTerms;
+}
+
+impl<L: Revoke> Revoke for Arc<L> {
+    fn revoke(&self, cut_off: CutOff) -> impl Future<Output = Result<(), RevokeError>> + Send {
+        L::revoke(self, cut_off)
+    }
+
+    fn terms(&self) -> &RevocationTerms {
+        L::terms(self)
+    }
+}
+
+/// Why a revocation is not in force, or not everywhere. The message quotes no subject and no token.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum RevokeError {
+    /// It would concern no token: the list does not look at what it names, or it names nothing.
+    #[error("nothing was revoked: {0}")]
+    Unusable(String),
+    /// The list holds as many revocations as it may, and none of them is over yet.
+    #[error("nothing was revoked: the list holds {0} revocations, which is its capacity")]
+    Full(usize),
+    /// It is in force here, and nowhere else so far: whoever tells the others cannot be reached. It is told to them as soon
+    /// as that is possible, if this process lives until then.
+    #[error("revoked in this process only: {0}")]
+    Unpublished(String),
+}
+
+/// The list of a protector. It judges tokens on every request, whoever validated them.
+#[derive(Clone)]
+pub(crate) struct Revocation(Arc<dyn RevocationList>);
+
+impl Revocation {
+    pub(crate) fn by(list: impl RevocationList) -> Self {
+        Self(Arc::new(list))
+    }
+
+    pub(crate) fn judge(&self, token: &CurrentToken, now: Moment) -> Result<(), Rejection> {
+        self.0.terms().judge(token)?;
+        match self.0.verdict(token, now) {
+            Verdict::Clear => Ok(()),
+            Verdict::CutOff => Err(Rejection::invalid_token(Reason::Revoked, "the token was cut off")),
+            Verdict::Unknown => Err(Rejection::unavailable("what is known of revocations is out of date")),
+        }
+    }
+
+    pub(crate) fn is_in_step(&self, now: Moment) -> bool {
+        self.0.is_in_step(now)
+    }
+}
+
+impl fmt::Debug for Revocation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Revocation").field(self.0.terms()).finish()
+    }
+}
