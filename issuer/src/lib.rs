@@ -1,0 +1,3 @@
+//! Issues OAuth 2.0 tokens and takes them back.
+
+pub mod store;
