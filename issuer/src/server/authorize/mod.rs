@@ -1,0 +1,14 @@
+//! The authorization endpoint, as far as it needs nobody else: what a request says, and what comes next (RFC 6749, section
+//! 4.1.1; RFC 7636; RFC 8707; RFC 9207; RFC 9700).
+
+mod answer;
+mod parameters;
+mod request;
+mod step;
+
+pub(super) use self::{
+    answer::{Answer, ErrorCode},
+    parameters::Parameters,
+    request::{AuthorizationRequest, ClientView, Prompt, Refused, judge},
+    step::{Step, next_step},
+};
