@@ -1,3 +1,4 @@
 //! Issues OAuth 2.0 tokens and takes them back.
 
+pub mod keys;
 pub mod store;
