@@ -2,3 +2,13 @@
 
 pub mod keys;
 pub mod store;
+mod time;
+mod tokens;
+
+pub use self::{
+    keys::KeyRing,
+    tokens::{
+        AccessTokens, ActiveToken, CodeRequest, IssuedTokens, SubjectRule, TokenError, TokenErrorKind, TokenIssuer,
+        TokenIssuerBuilder, TokenRequest, TokenTable, TokenUse,
+    },
+};

@@ -21,12 +21,22 @@ impl Millis {
     }
 
     pub(crate) fn time(self) -> SystemTime {
-        UNIX_EPOCH.checked_add(Duration::from_millis(self.0)).unwrap_or(UNIX_EPOCH)
+        UNIX_EPOCH
+            .checked_add(Duration::from_millis(self.0))
+            .unwrap_or(UNIX_EPOCH)
     }
 
     /// So much later.
     pub(crate) fn after(self, time: Duration) -> Self {
-        Self(self.0.saturating_add(u64::try_from(time.as_millis()).unwrap_or(u64::MAX)))
+        Self(
+            self.0
+                .saturating_add(u64::try_from(time.as_millis()).unwrap_or(u64::MAX)),
+        )
+    }
+
+    /// The next millisecond.
+    pub(crate) fn next(self) -> Self {
+        Self(self.0.saturating_add(1))
     }
 
     /// In whole seconds, as claims have it, rounded down.

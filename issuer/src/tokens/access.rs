@@ -57,6 +57,9 @@ impl AccessTokens {
 
     /// Tells this list, too, so that resource servers notice at once which opaque tokens were taken back.
     ///
+    /// The `iat` of a token that is issued within a second after its subject was logged out everywhere lies ahead, by less
+    /// than a second: give resource servers a leeway of a second, where they have none.
+    ///
     /// # Errors
     ///
     /// When the list does not go by `jti`, `sid` and `sub`.
@@ -87,7 +90,9 @@ impl fmt::Debug for AccessTokens {
             Form::Jwt(_) => "jwt",
             Form::Opaque => "opaque",
         };
-        f.debug_struct("AccessTokens").field("form", &form).finish_non_exhaustive()
+        f.debug_struct("AccessTokens")
+            .field("form", &form)
+            .finish_non_exhaustive()
     }
 }
 

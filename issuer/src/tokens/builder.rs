@@ -5,9 +5,7 @@ use std::{fmt, ops::RangeInclusive, sync::Arc, time::Duration};
 use resource_protector::{Clock, SetupError, SystemClock};
 
 use super::{
-    AccessTokens, Inner, Lives, SubjectRule, TokenIssuer,
-    ledger::Ledger,
-    subjects::AnySubjectRule,
+    AccessTokens, Inner, Lives, SubjectRule, TokenIssuer, access::Form, ledger::Ledger, subjects::AnySubjectRule,
 };
 use crate::store::Store;
 
@@ -45,7 +43,10 @@ impl TokenIssuer {
             ));
         }
         if audience.trim().is_empty() {
-            return Err(SetupError::new("audience", "expected the name of a resource server, got none"));
+            return Err(SetupError::new(
+                "audience",
+                "expected the name of a resource server, got none",
+            ));
         }
         Ok(TokenIssuerBuilder {
             issuer,
@@ -154,6 +155,9 @@ impl TokenIssuerBuilder {
                     self.lives.access_token.as_secs()
                 ),
             ));
+        }
+        if let Form::Jwt(keys) = &self.access.form {
+            keys.outlive(self.lives.access_token);
         }
         let issuer = TokenIssuer(Arc::new(Inner {
             issuer: self.issuer,

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use aws_lc_rs::rand;
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
-use resource_protector::{Scopes, StoreError};
+use resource_protector::StoreError;
 use serde_json::{Map, Value, json};
 
 use super::{
@@ -89,7 +89,10 @@ impl TokenIssuer {
         let ledger = &self.0.ledger;
         ledger
             .transact(|| async move {
-                let keys = [Some(Session::key(&drawn.sid)), request.subject.as_deref().map(Subject::key)];
+                let keys = [
+                    Some(Session::key(&drawn.sid)),
+                    request.subject.as_deref().map(Subject::key),
+                ];
                 let keys: Vec<_> = keys.into_iter().flatten().collect();
                 let rows = ledger.load(&keys).await?;
                 let subject = rows.read()?;
@@ -114,7 +117,11 @@ impl TokenIssuer {
     ) -> Result<Decision<IssuedTokens>, TokenError> {
         let minted = self.mint(session, &session.scope, request.fresh, drawn, subject)?;
         let refresh_token = request.with_refresh_token.then_some(drawn.refresh_token.as_str());
-        Ok(Decision::Answer(minted.answer(&session.sid, &session.scope, refresh_token)))
+        Ok(Decision::Answer(minted.answer(
+            &session.sid,
+            &session.scope,
+            refresh_token,
+        )))
     }
 
     /// A session with its first tokens, for a subject of which this is known.
@@ -185,10 +192,12 @@ impl TokenIssuer {
     ) -> Result<Minted, TokenError> {
         let now = self.now().wall;
         let life = self.0.lives.access_token;
-        // Later, by a whole second, than what the last log-out everywhere has cut off.
-        let earliest = subject.map_or(0, |subject| subject.record.issued_before.seconds_up());
-        let issued_at = Millis::floor(now).seconds().max(earliest);
-        let issued_at = Millis::from_seconds(issued_at);
+        // Whoever goes by a list goes by `iat`, in whole seconds: later than what the last log-out everywhere has cut off.
+        let earliest = match (&self.0.access.list, subject) {
+            (Some(_), Some(subject)) => subject.record.issued_before.seconds_up(),
+            _ => 0,
+        };
+        let issued_at = Millis::from_seconds(Millis::floor(now).seconds().max(earliest));
         let over_at = issued_at.after(life);
         let mut claims = session.claims.clone();
         claims.insert("jti".to_owned(), json!(drawn.jti));
@@ -212,12 +221,13 @@ impl TokenIssuer {
                     // RFC 9068 §2.2: the subject of a client that acts for itself is the client.
                     subject: Some(session.subject.clone().unwrap_or_else(|| session.client_id.clone())),
                     client_id: Some(session.client_id.clone()),
-                    scopes: Scopes::parse(scope).iter().map(str::to_owned).collect(),
+                    scope: scope.to_owned(),
                     audience: session.audience.clone(),
                     issued_at: Some(issued_at),
                     expires_at: Some(over_at),
                     revoked_at: None,
                     sid: Some(session.sid.clone()),
+                    is_of_session: true,
                     logouts: session.logouts,
                     claims,
                 };

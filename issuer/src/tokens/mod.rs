@@ -24,7 +24,6 @@ use std::{fmt, sync::Arc, time::Duration};
 
 use resource_protector::{Clock, Moment};
 
-use self::{ledger::Ledger, subjects::AnySubjectRule};
 pub use self::{
     access::AccessTokens,
     builder::TokenIssuerBuilder,
@@ -36,6 +35,7 @@ pub use self::{
     subjects::SubjectRule,
     table::TokenTable,
 };
+use self::{ledger::Ledger, subjects::AnySubjectRule};
 
 /// Issues tokens, exchanges refresh tokens, and takes tokens back. Clones share everything.
 ///

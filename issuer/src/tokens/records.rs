@@ -49,8 +49,9 @@ impl<R: Record> Found<R> {
         Ok(Self {
             version: row.version,
             // The message of the library could quote the row.
-            record: serde_json::from_str(&row.body)
-                .map_err(|_| StoreError::new(format_args!("a row of the kind `{}` cannot be read", R::KIND.as_str())))?,
+            record: serde_json::from_str(&row.body).map_err(|_| {
+                StoreError::new(format_args!("a row of the kind `{}` cannot be read", R::KIND.as_str()))
+            })?,
         })
     }
 
@@ -138,14 +139,15 @@ impl Record for RefreshToken {
 pub(crate) struct AccessToken {
     pub(crate) subject: Option<String>,
     pub(crate) client_id: Option<String>,
-    /// An element of the list may hold a space where the application has put it there.
-    pub(crate) scopes: Vec<String>,
+    pub(crate) scope: String,
     pub(crate) audience: Vec<String>,
     pub(crate) issued_at: Option<Millis>,
     pub(crate) expires_at: Option<Millis>,
     pub(crate) revoked_at: Option<Millis>,
-    /// The session that it rests on, if it was issued in one.
+    /// The session it names.
     pub(crate) sid: Option<String>,
+    /// Whether that is a session of ours, so that it ends with it.
+    pub(crate) is_of_session: bool,
     /// How often the subject had been logged out everywhere when it was issued.
     pub(crate) logouts: u64,
     /// Other claims: `jti`, `auth_time`, or of the application.
@@ -156,7 +158,10 @@ impl Record for AccessToken {
     const KIND: Kind = Kind::AccessToken;
 
     fn owner(&self) -> Option<Id> {
-        self.subject.as_ref().or(self.client_id.as_ref()).map(|name| Id::of(name))
+        self.subject
+            .as_ref()
+            .or(self.client_id.as_ref())
+            .map(|name| Id::of(name))
     }
 
     fn over_at(&self) -> Option<Millis> {
@@ -172,6 +177,7 @@ pub(crate) struct Code {
     pub(crate) scope: String,
     pub(crate) audience: Vec<String>,
     pub(crate) auth_time: Option<Millis>,
+    pub(crate) fresh: bool,
     pub(crate) claims: Map<String, Value>,
     /// The one that was in the request; `None` if there was none (RFC 6749 §4.1.3).
     pub(crate) redirect_uri: Option<String>,
@@ -262,6 +268,11 @@ impl Revoked {
             until,
             told: false,
         }
+    }
+
+    /// Whether the other one says all that this one does.
+    pub(crate) fn is_said_by(&self, other: &Self) -> bool {
+        self.until == other.until && self.issued_before == other.issued_before
     }
 
     pub(crate) fn untold() -> Id {

@@ -6,7 +6,7 @@ use super::{
     IssuedTokens, TokenError, TokenErrorKind, TokenIssuer,
     issue::Drawn,
     ledger::Decision,
-    records::{Found, Record as _, RefreshToken, Session, Subject, was},
+    records::{Found, Record as _, RefreshToken, Revoked, Session, Subject, was},
     request::checked_scope,
     revoke::ended,
 };
@@ -28,7 +28,7 @@ enum Exchange {
 /// What became of an exchange.
 enum Exchanged {
     Issued(IssuedTokens),
-    Reused(super::records::Revoked),
+    Reused(Revoked),
 }
 
 impl TokenIssuer {
@@ -62,8 +62,18 @@ impl TokenIssuer {
                 if session.record.client_id != client_id {
                     return Err(TokenError::invalid_grant("the refresh token is another client's"));
                 }
+                if let Some(subject) = &session.record.subject {
+                    self.judge_subject(subject).await?;
+                }
                 let own = ledger.find::<RefreshToken>(drawn.refresh_key()).await?;
-                self.exchange(&refresh.record, own.as_ref(), &session, subject.as_ref(), scope.as_deref(), drawn)
+                self.exchange(
+                    &refresh.record,
+                    own.as_ref(),
+                    &session,
+                    subject.as_ref(),
+                    scope.as_deref(),
+                    drawn,
+                )
             })
             .await?;
         match exchanged {

@@ -10,7 +10,20 @@ use super::{TokenError, TokenErrorKind};
 
 /// The claims that the issuer writes itself.
 const WRITTEN: [&str; 14] = [
-    "iss", "sub", "client_id", "aud", "exp", "nbf", "iat", "jti", "sid", "scope", "auth_time", "fresh", "cnf", "active",
+    "iss",
+    "sub",
+    "client_id",
+    "aud",
+    "exp",
+    "nbf",
+    "iat",
+    "jti",
+    "sid",
+    "scope",
+    "auth_time",
+    "fresh",
+    "cnf",
+    "active",
 ];
 
 /// What tokens are to be issued for: to whom, about whom, with which rights. Whoever makes one vouches that they are due.
@@ -90,7 +103,6 @@ impl TokenRequest {
     }
 
     /// The user has proven it just now: the access token says `fresh: true`, and those that it is refreshed to do not.
-    /// Guard what only the user may do by `Requirement::claim("fresh", [true])`.
     #[must_use]
     pub fn fresh(mut self) -> Self {
         self.fresh = true;

@@ -5,6 +5,7 @@ use resource_protector::{CurrentToken, StoreError};
 use super::{
     TokenError, TokenErrorKind, TokenIssuer,
     access::Form,
+    introspect::verified,
     ledger::Decision,
     records::{AccessToken, By, Found, Record as _, RefreshToken, Revoked, Session, Subject, was},
 };
@@ -210,7 +211,7 @@ impl TokenIssuer {
         let Form::Jwt(keys) = &self.0.access.form else {
             return Ok(Recognized::Unknown);
         };
-        Ok(match keys.verify(token, &self.0.issuer, self.now()) {
+        Ok(match verified(keys, token, &self.0.issuer, self.now()) {
             Some(claims) => Recognized::Jwt(claims),
             None => Recognized::Unknown,
         })
@@ -233,4 +234,3 @@ pub(super) fn ended(session: &Found<Session>, now: Millis) -> Result<(Change, Re
 fn not_yours() -> TokenError {
     TokenError::new(TokenErrorKind::NotYours, "the token is another client's")
 }
-

@@ -1,0 +1,4 @@
+//! The package as its users see it, by topic.
+
+mod support;
+mod tokens;
