@@ -133,7 +133,7 @@ impl ClientAuthentication {
     /// `temporarily_unavailable` (429) after too many failures, and (503) when registry or store do not answer.
     pub async fn authenticate(&self, parts: &Parts, form: &Form) -> Result<Client, OAuthError> {
         let credentials = Credentials::read(parts, form)?;
-        let found = self.clients.find(&credentials.client_id).await;
+        let found = self.clients.look_up(&credentials.client_id).await;
         let client = found.map_err(|error| unavailable(&error))?;
         if let Proof::None = credentials.proof {
             // Nothing was guessed, so nothing is counted.

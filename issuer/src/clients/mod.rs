@@ -42,14 +42,14 @@ impl<R: ClientRegistry> ClientRegistry for Arc<R> {
 
 /// A registry of any type. Nothing outside this crate sees it, so that implementors write a plain `async fn`.
 pub(crate) trait AnyClients: Send + Sync {
-    fn find<'a>(
+    fn look_up<'a>(
         &'a self,
         client_id: &'a str,
     ) -> Pin<Box<dyn Future<Output = Result<Option<Client>, StoreError>> + Send + 'a>>;
 }
 
 impl<R: ClientRegistry> AnyClients for R {
-    fn find<'a>(
+    fn look_up<'a>(
         &'a self,
         client_id: &'a str,
     ) -> Pin<Box<dyn Future<Output = Result<Option<Client>, StoreError>> + Send + 'a>> {
