@@ -3,6 +3,8 @@
 mod endpoint;
 mod file;
 mod signing_key;
+#[cfg(test)]
+mod tests;
 
 use std::{
     borrow::Cow,
