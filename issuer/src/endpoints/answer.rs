@@ -11,6 +11,8 @@ use http_body_util::Full;
 use serde::Serialize;
 use serde_json::json;
 
+use crate::tokens::{TokenError, TokenErrorKind};
+
 /// A response of this crate.
 pub(crate) type Answer = Response<Full<Bytes>>;
 
@@ -177,6 +179,36 @@ impl OAuthError {
             fields.insert(RETRY_AFTER, HeaderValue::from(seconds.max(1)));
         }
         answer
+    }
+}
+
+impl From<TokenError> for OAuthError {
+    /// With a sentence of its kind. What it says in detail goes to the log.
+    fn from(error: TokenError) -> Self {
+        let kind = error.kind();
+        match kind {
+            TokenErrorKind::InvalidGrant => Self::new(
+                ErrorCode::InvalidGrant,
+                "the code or the refresh token is not good, or was used",
+            ),
+            TokenErrorKind::NotYours => Self::new(ErrorCode::InvalidGrant, "the token is not of this client"),
+            TokenErrorKind::InvalidScope => Self::new(
+                ErrorCode::InvalidScope,
+                "the scope is malformed, or more than was granted",
+            ),
+            TokenErrorKind::UnsupportedTokenType => Self::new(
+                ErrorCode::UnsupportedTokenType,
+                "tokens of this type cannot be revoked",
+            ),
+            TokenErrorKind::Unavailable => {
+                tracing::warn!(target: "resource_protector_issuer::endpoints", %error, "a token cannot be judged");
+                Self::unavailable()
+            }
+            TokenErrorKind::Unusable => {
+                tracing::error!(target: "resource_protector_issuer::endpoints", %error, "no token can be issued");
+                Self::new(ErrorCode::ServerError, "the server is not set up for this")
+            }
+        }
     }
 }
 

@@ -2,15 +2,20 @@
 
 mod answer;
 mod form;
+mod future;
+mod introspection;
+mod revocation;
 
-#[allow(unused_imports, reason = "the endpoints use them")]
-pub(crate) use self::{
-    answer::{Answer, empty, json},
-    form::read,
-};
 pub use self::{
     answer::{ErrorCode, OAuthError},
     form::Form,
+    future::EndpointFuture,
+    introspection::IntrospectionEndpoint,
+    revocation::RevocationEndpoint,
+};
+pub(crate) use self::{
+    answer::{Answer, empty, json},
+    form::read,
 };
 
 /// What went wrong with a body, whatever its type.
