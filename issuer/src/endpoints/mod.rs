@@ -5,17 +5,19 @@ mod form;
 mod future;
 mod introspection;
 mod revocation;
+mod token;
 
+pub(crate) use self::{
+    answer::{Answer, empty, json},
+    form::read,
+};
 pub use self::{
     answer::{ErrorCode, OAuthError},
     form::Form,
     future::EndpointFuture,
     introspection::IntrospectionEndpoint,
     revocation::RevocationEndpoint,
-};
-pub(crate) use self::{
-    answer::{Answer, empty, json},
-    form::read,
+    token::TokenEndpoint,
 };
 
 /// What went wrong with a body, whatever its type.

@@ -22,7 +22,9 @@ impl Grant for AuthorizationCode {
 
     async fn exchange(&self, request: &GrantRequest<'_>) -> Result<IssuedTokens, OAuthError> {
         let missing = |sentence| OAuthError::new(ErrorCode::InvalidRequest, sentence);
-        let code = request.parameter("code").ok_or_else(|| missing("expected the parameter code"))?;
+        let code = request
+            .parameter("code")
+            .ok_or_else(|| missing("expected the parameter code"))?;
         let verifier = request.parameter("code_verifier");
         let verifier = verifier.ok_or_else(|| missing("expected the parameter code_verifier"))?;
         let redirect_uri = request.parameter("redirect_uri");

@@ -12,7 +12,7 @@ pub use self::{
 use crate::{
     clients::Client,
     endpoints::{ErrorCode, Form, OAuthError},
-    tokens::{IssuedTokens, TokenError, TokenErrorKind, TokenIssuer, TokenRequest},
+    tokens::{IssuedTokens, TokenIssuer, TokenRequest},
 };
 
 /// A way to get tokens. Implement it for one of your own: an extension grant (RFC 6749 §4.5).
@@ -105,7 +105,11 @@ impl<'a> GrantRequest<'a> {
     /// out: RFC 6749 §3.3 allows either, and a client that lacks a right notices at once.
     fn scope(&self) -> Result<&'a str, OAuthError> {
         let scope = self.form.get("scope").unwrap_or_default();
-        match scope.split(' ').filter(|scope| !scope.is_empty()).all(|scope| self.client.allows_scope(scope)) {
+        match scope
+            .split(' ')
+            .filter(|scope| !scope.is_empty())
+            .all(|scope| self.client.allows_scope(scope))
+        {
             true => Ok(scope),
             false => Err(OAuthError::new(
                 ErrorCode::InvalidScope,
@@ -117,7 +121,10 @@ impl<'a> GrantRequest<'a> {
     /// RFC 8707 §2.
     fn audience(&self) -> Result<Vec<String>, OAuthError> {
         let asked: Vec<_> = self.form.get_all("resource").map(str::to_owned).collect();
-        match asked.iter().all(|resource| self.client.allowed_audiences().contains(resource)) {
+        match asked
+            .iter()
+            .all(|resource| self.client.allowed_audiences().contains(resource))
+        {
             true => Ok(asked),
             false => Err(OAuthError::new(
                 ErrorCode::InvalidTarget,
@@ -127,40 +134,8 @@ impl<'a> GrantRequest<'a> {
     }
 }
 
-impl From<TokenError> for OAuthError {
-    /// The details are for the log.
-    fn from(error: TokenError) -> Self {
-        match error.kind() {
-            TokenErrorKind::InvalidGrant => {
-                tracing::info!(target: "resource_protector_issuer::tokens", detail = error.detail(), "a grant is refused");
-                Self::new(
-                    ErrorCode::InvalidGrant,
-                    "the grant is invalid, expired, revoked, used or of another client",
-                )
-            }
-            TokenErrorKind::NotYours => Self::new(ErrorCode::InvalidGrant, "the token is of another client"),
-            TokenErrorKind::InvalidScope => {
-                Self::new(ErrorCode::InvalidScope, "the scope is malformed or more than was granted")
-            }
-            TokenErrorKind::UnsupportedTokenType => {
-                Self::new(ErrorCode::UnsupportedTokenType, "tokens of this type cannot be revoked")
-            }
-            TokenErrorKind::Unusable => {
-                tracing::error!(target: "resource_protector_issuer::tokens", detail = error.detail(), "a grant asks for tokens that cannot be");
-                Self::new(ErrorCode::ServerError, "the server is set up wrongly")
-            }
-            TokenErrorKind::Unavailable => {
-                tracing::warn!(target: "resource_protector_issuer::tokens", detail = error.detail(), "tokens can be neither issued nor revoked");
-                Self::unavailable()
-            }
-        }
-    }
-}
-
 /// A grant of any type. Nothing outside this crate sees it, so that implementors write a plain `async fn`.
 pub(crate) trait AnyGrant: Send + Sync {
-    fn grant_type(&self) -> &str;
-
     fn exchange<'a>(
         &'a self,
         request: &'a GrantRequest<'a>,
@@ -168,10 +143,6 @@ pub(crate) trait AnyGrant: Send + Sync {
 }
 
 impl<G: Grant> AnyGrant for G {
-    fn grant_type(&self) -> &str {
-        Grant::grant_type(self)
-    }
-
     fn exchange<'a>(
         &'a self,
         request: &'a GrantRequest<'a>,

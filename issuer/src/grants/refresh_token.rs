@@ -21,10 +21,12 @@ impl Grant for RefreshToken {
     }
 
     async fn exchange(&self, request: &GrantRequest<'_>) -> Result<IssuedTokens, OAuthError> {
-        let token = request.parameter("refresh_token").ok_or_else(|| {
-            OAuthError::new(ErrorCode::InvalidRequest, "expected the parameter refresh_token")
-        })?;
+        let token = request
+            .parameter("refresh_token")
+            .ok_or_else(|| OAuthError::new(ErrorCode::InvalidRequest, "expected the parameter refresh_token"))?;
         let issuer = request.issuer();
-        Ok(issuer.refresh(token, request.client().id(), request.parameter("scope")).await?)
+        Ok(issuer
+            .refresh(token, request.client().id(), request.parameter("scope"))
+            .await?)
     }
 }
