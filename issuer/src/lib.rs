@@ -1,5 +1,20 @@
 //! Issues OAuth 2.0 tokens and takes them back.
 
+pub mod attempts;
+pub mod clients;
+pub mod endpoints;
+pub mod grants;
+pub mod keys;
 pub mod server;
 pub mod store;
+mod time;
+mod tokens;
 pub mod users;
+
+pub use self::{
+    keys::KeyRing,
+    tokens::{
+        AccessTokens, ActiveToken, CodeRequest, IssuedTokens, SubjectRule, TokenError, TokenErrorKind, TokenIssuer,
+        TokenIssuerBuilder, TokenRequest, TokenTable, TokenUse,
+    },
+};

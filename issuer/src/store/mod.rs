@@ -87,6 +87,8 @@ pub enum Kind {
     Consent,
     /// A revocation, for the lists that have to learn of it.
     CutOff,
+    /// Whose tokens the store is for.
+    Issuer,
     /// A refresh token.
     RefreshToken,
     /// The session that tokens belong to: what one log-in has led to.
@@ -99,13 +101,14 @@ pub enum Kind {
 
 impl Kind {
     /// All of them.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::AccessToken,
         Self::Assertion,
         Self::Client,
         Self::Code,
         Self::Consent,
         Self::CutOff,
+        Self::Issuer,
         Self::RefreshToken,
         Self::Session,
         Self::Subject,
@@ -121,6 +124,7 @@ impl Kind {
             Self::Code => "code",
             Self::Consent => "consent",
             Self::CutOff => "cut_off",
+            Self::Issuer => "issuer",
             Self::RefreshToken => "refresh_token",
             Self::Session => "session",
             Self::Subject => "subject",

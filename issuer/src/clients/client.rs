@@ -1,0 +1,481 @@
+//! A client, as it is registered.
+
+use std::fmt;
+
+use resource_protector::{JwtValidator, Scope, Scopes, SetupError};
+use serde::{Deserialize, Serialize, de};
+use serde_json::Value;
+
+use super::{
+    redirect_uri::{self, Owner},
+    secret::{self, ClientSecret, SecretDigest},
+};
+
+/// The most entries in a list of a client.
+const MAX_ENTRIES: usize = 100;
+
+/// The longest identifier, and the longest name, in bytes.
+const MAX_TEXT: usize = 200;
+
+/// The longest JWK set, in bytes.
+const MAX_JWKS: usize = 64 * 1024;
+
+/// An application that gets tokens, or a resource server that asks about them, as the authorization server knows it.
+///
+/// What it may do is said here, and nothing is allowed unless it is said. It serializes to JSON, with secrets only as digests, and is
+/// checked again when it is read.
+///
+/// ```
+/// # fn main() -> Result<(), resource_protector::SetupError> {
+/// use resource_protector_issuer::clients::{Client, ClientSecret};
+///
+/// // An application in the browser or on a phone: it cannot keep a secret.
+/// let app = Client::public("web-app")?
+///     .name("Our shop")?
+///     .redirect_uris(["https://shop.example.com/callback"])?
+///     .grants(["authorization_code", "refresh_token"])?
+///     .scopes("profile orders:read")?;
+///
+/// // A program on a server, which acts for itself. Tell it the secret now: it cannot be read again.
+/// let secret = ClientSecret::generate()?;
+/// let worker = Client::with_secret("worker", &secret)?.grants(["client_credentials"])?.scopes("orders:read")?;
+///
+/// // A resource server that asks about tokens.
+/// let api = Client::with_secret("orders-api", &ClientSecret::generate()?)?.may_introspect()?;
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone, PartialEq, Eq, Serialize)]
+pub struct Client {
+    id: String,
+    #[serde(rename = "token_endpoint_auth_method")]
+    method: ClientAuthMethod,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    secrets: Vec<SecretDigest>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    jwks: Option<Value>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    name: Option<String>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    redirect_uris: Vec<String>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    grants: Vec<String>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    scopes: Vec<Scope>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    audiences: Vec<String>,
+    #[serde(default, skip_serializing_if = "is_false")]
+    may_introspect: bool,
+}
+
+/// How a client proves who it is: the values of `token_endpoint_auth_method` (RFC 7591 §2).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum ClientAuthMethod {
+    /// `client_secret_basic`: identifier and secret by HTTP Basic (RFC 6749 §2.3.1).
+    ClientSecretBasic,
+    /// `client_secret_post`: identifier and secret in the form (RFC 6749 §2.3.1).
+    ClientSecretPost,
+    /// `private_key_jwt`: an assertion that it signs for each request (RFC 7523 §2.2).
+    PrivateKeyJwt,
+    /// `none`: a public client, which says who it is and cannot prove it.
+    None,
+}
+
+impl ClientAuthMethod {
+    /// All of them.
+    pub const ALL: [Self; 4] = [
+        Self::ClientSecretBasic,
+        Self::ClientSecretPost,
+        Self::PrivateKeyJwt,
+        Self::None,
+    ];
+
+    /// Its name, as in metadata.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::ClientSecretBasic => "client_secret_basic",
+            Self::ClientSecretPost => "client_secret_post",
+            Self::PrivateKeyJwt => "private_key_jwt",
+            Self::None => "none",
+        }
+    }
+}
+
+/// How clients are described. What is said later takes the place of what was said before.
+impl Client {
+    /// One that keeps no secret: it runs in a browser or on its user's device (RFC 6749 §2.1).
+    ///
+    /// # Errors
+    ///
+    /// When the identifier is empty, longer than 200 bytes, or has other than printable ASCII characters (RFC 6749,
+    /// appendix A.1).
+    pub fn public(id: impl Into<String>) -> Result<Self, SetupError> {
+        Self::of(id.into(), ClientAuthMethod::None).checked()
+    }
+
+    /// One that proves who it is with a secret, by HTTP Basic.
+    ///
+    /// # Errors
+    ///
+    /// As [`public`](Self::public).
+    pub fn with_secret(id: impl Into<String>, secret: &ClientSecret) -> Result<Self, SetupError> {
+        let mut client = Self::of(id.into(), ClientAuthMethod::ClientSecretBasic);
+        client.secrets = vec![SecretDigest::of(secret.expose())];
+        client.checked()
+    }
+
+    /// One that proves who it is by assertions that it signs. These are its public keys, as a JWK set (RFC 7517 §5); with `alg`, a key goes
+    /// with that algorithm only.
+    ///
+    /// # Errors
+    ///
+    /// As [`public`](Self::public), and when it is no JWK set, is longer than 64 KiB, has no key that can be used, or has a private key in it.
+    pub fn with_keys(id: impl Into<String>, jwks: impl AsRef<[u8]>) -> Result<Self, SetupError> {
+        let jwks = jwks.as_ref();
+        if jwks.len() > MAX_JWKS {
+            return Err(problem("jwks", "no more than 64 KiB"));
+        }
+        let mut client = Self::of(id.into(), ClientAuthMethod::PrivateKeyJwt);
+        client.jwks = Some(serde_json::from_slice(jwks).map_err(|_| problem("jwks", "a JWK set"))?);
+        client.checked()
+    }
+
+    /// The secret comes in the form, in place of HTTP Basic.
+    ///
+    /// # Errors
+    ///
+    /// When it has no secret.
+    pub fn secret_in_form(mut self) -> Result<Self, SetupError> {
+        if self.secrets.is_empty() {
+            return Err(problem("secret", "a client that has a secret"));
+        }
+        self.method = ClientAuthMethod::ClientSecretPost;
+        Ok(self)
+    }
+
+    /// A further secret that is as good, so that a secret can be replaced: add the new one, have the client use it, then
+    /// [keep only](Self::only_secret) that.
+    ///
+    /// # Errors
+    ///
+    /// When it has no secret, or has 4 already.
+    pub fn further_secret(mut self, secret: &ClientSecret) -> Result<Self, SetupError> {
+        if self.secrets.is_empty() || self.secrets.len() >= 4 {
+            return Err(problem("secret", "a client that has 1 to 3 secrets"));
+        }
+        self.secrets.push(SecretDigest::of(secret.expose()));
+        Ok(self)
+    }
+
+    /// This secret takes the place of all others.
+    ///
+    /// # Errors
+    ///
+    /// When it has no secret.
+    pub fn only_secret(mut self, secret: &ClientSecret) -> Result<Self, SetupError> {
+        if self.secrets.is_empty() {
+            return Err(problem("secret", "a client that has a secret"));
+        }
+        self.secrets = vec![SecretDigest::of(secret.expose())];
+        Ok(self)
+    }
+
+    /// What it is called on the page that asks its users.
+    ///
+    /// # Errors
+    ///
+    /// When it is blank, longer than 200 bytes, or has control characters.
+    pub fn name(mut self, name: impl Into<String>) -> Result<Self, SetupError> {
+        self.name = Some(name.into());
+        self.checked()
+    }
+
+    /// Where its users may be sent back to. A request names one of them byte for byte (RFC 9700 §2.1); only the port of a
+    /// loopback URI of a public client may differ (RFC 8252 §7.3).
+    ///
+    /// # Errors
+    ///
+    /// When one is neither `https`, nor `http` for a loopback host, nor, for a public client, of a private-use scheme with a dot in it;
+    /// when it has a fragment, user information or characters that a URI does not have; and when there are more than 100.
+    pub fn redirect_uris<I>(mut self, uris: I) -> Result<Self, SetupError>
+    where
+        I: IntoIterator,
+        I::Item: Into<String>,
+    {
+        self.redirect_uris = uris.into_iter().map(Into::into).collect();
+        self.checked()
+    }
+
+    /// Which values of `grant_type` it may use: `authorization_code`, `refresh_token`, `client_credentials`, and those of
+    /// grants of your own.
+    ///
+    /// # Errors
+    ///
+    /// When one is empty or not ASCII, a public client is to have `client_credentials` (RFC 6749 §4.4), and when there are
+    /// more than 100.
+    pub fn grants<I>(mut self, grants: I) -> Result<Self, SetupError>
+    where
+        I: IntoIterator,
+        I::Item: Into<String>,
+    {
+        self.grants = grants.into_iter().map(Into::into).collect();
+        self.checked()
+    }
+
+    /// Which scopes it may be given, separated by spaces.
+    ///
+    /// # Errors
+    ///
+    /// When there is one that cannot be one (RFC 6749 §3.3), and when there are more than 100.
+    pub fn scopes(mut self, scopes: impl AsRef<str>) -> Result<Self, SetupError> {
+        let scopes = Scopes::parse(scopes.as_ref());
+        self.scopes = scopes.iter().map(Scope::new).collect::<Result<_, _>>()?;
+        self.checked()
+    }
+
+    /// For which resource servers it may have tokens: what `resource` may be (RFC 8707). None says that it gets them for the issuer's own
+    /// audience only.
+    ///
+    /// # Errors
+    ///
+    /// When one is blank, and when there are more than 100.
+    pub fn audiences<I>(mut self, audiences: I) -> Result<Self, SetupError>
+    where
+        I: IntoIterator,
+        I::Item: Into<String>,
+    {
+        self.audiences = audiences.into_iter().map(Into::into).collect();
+        self.checked()
+    }
+
+    /// It is a resource server, and may ask about the tokens of all clients (RFC 7662 §2.1): **it learns who uses which
+    /// client, with which rights**.
+    ///
+    /// # Errors
+    ///
+    /// When it is a public client, whom anybody can pretend to be.
+    pub fn may_introspect(mut self) -> Result<Self, SetupError> {
+        self.may_introspect = true;
+        self.checked()
+    }
+
+    fn of(id: String, method: ClientAuthMethod) -> Self {
+        Self {
+            id,
+            method,
+            secrets: Vec::new(),
+            jwks: None,
+            name: None,
+            redirect_uris: Vec::new(),
+            grants: Vec::new(),
+            scopes: Vec::new(),
+            audiences: Vec::new(),
+            may_introspect: false,
+        }
+    }
+
+    /// All rules, whether it was made here or read from somewhere.
+    fn checked(self) -> Result<Self, SetupError> {
+        let is_printable = |text: &str| !text.is_empty() && text.bytes().all(|byte| matches!(byte, 0x20..=0x7e));
+        if !is_printable(&self.id) || self.id.len() > MAX_TEXT {
+            return Err(problem("client_id", "1 to 200 printable ASCII characters"));
+        }
+        let name = self.name.as_deref().unwrap_or("unnamed");
+        if name.trim().is_empty() || name.len() > MAX_TEXT || name.chars().any(char::is_control) {
+            return Err(problem("name", "1 to 200 bytes without control characters"));
+        }
+        let lists = [
+            ("redirect_uris", self.redirect_uris.len()),
+            ("grants", self.grants.len()),
+            ("scopes", self.scopes.len()),
+            ("audiences", self.audiences.len()),
+        ];
+        if let Some((list, _)) = lists.into_iter().find(|(_, length)| *length > MAX_ENTRIES) {
+            return Err(problem(list, "no more than 100"));
+        }
+        for uri in &self.redirect_uris {
+            redirect_uri::check(uri, self.owner()).map_err(|expected| problem("redirect_uris", expected))?;
+        }
+        if !self.grants.iter().all(|grant| is_printable(grant)) {
+            return Err(problem("grants", "values of `grant_type`"));
+        }
+        if self.audiences.iter().any(|audience| audience.trim().is_empty()) {
+            return Err(problem("audiences", "names of resource servers"));
+        }
+        if self.is_public() && self.allows_grant("client_credentials") {
+            return Err(problem(
+                "grants",
+                "none of `client_credentials`, for which a client proves who it is (RFC 6749 §4.4)",
+            ));
+        }
+        if self.is_public() && self.may_introspect {
+            return Err(problem("may_introspect", "a client that proves who it is"));
+        }
+        self.check_credentials()?;
+        Ok(self)
+    }
+
+    fn check_credentials(&self) -> Result<(), SetupError> {
+        let has_secret = !self.secrets.is_empty();
+        let (expects_secret, expects_keys) = match self.method {
+            ClientAuthMethod::ClientSecretBasic | ClientAuthMethod::ClientSecretPost => (true, false),
+            ClientAuthMethod::PrivateKeyJwt => (false, true),
+            ClientAuthMethod::None => (false, false),
+        };
+        if has_secret != expects_secret || self.jwks.is_some() != expects_keys {
+            return Err(problem(
+                "token_endpoint_auth_method",
+                "one that goes with secrets or keys that are there",
+            ));
+        }
+        if self.secrets.len() > 4 || !self.secrets.iter().all(SecretDigest::is_well_formed) {
+            return Err(problem("secrets", "1 to 4 digests"));
+        }
+        let Some(jwks) = &self.jwks else {
+            return Ok(());
+        };
+        let keys = jwks.get("keys").and_then(Value::as_array);
+        let is_private = |key: &Value| key.get("d").is_some() || key.get("k").is_some();
+        if keys.is_none_or(|keys| keys.iter().any(is_private)) {
+            return Err(problem("jwks", "a JWK set of public keys only"));
+        }
+        JwtValidator::with_jwks(&self.id, jwks.to_string(), self.id.as_str()).map(|_| ())
+    }
+
+    fn owner(&self) -> Owner {
+        match self.is_public() {
+            true => Owner::Public,
+            false => Owner::Confidential,
+        }
+    }
+}
+
+/// What is known of it.
+impl Client {
+    /// Its identifier.
+    pub fn id(&self) -> &str {
+        &self.id
+    }
+
+    /// What it is called; its identifier if it has no name.
+    pub fn display_name(&self) -> &str {
+        self.name.as_deref().unwrap_or(&self.id)
+    }
+
+    /// How it proves who it is.
+    pub fn auth_method(&self) -> ClientAuthMethod {
+        self.method
+    }
+
+    /// Whether it cannot prove who it is.
+    pub fn is_public(&self) -> bool {
+        self.method == ClientAuthMethod::None
+    }
+
+    /// Where its users may be sent back to, as registered.
+    pub fn registered_redirect_uris(&self) -> &[String] {
+        &self.redirect_uris
+    }
+
+    /// Whether its users may be sent back to there.
+    pub fn allows_redirect_uri(&self, uri: &str) -> bool {
+        let owner = self.owner();
+        self.redirect_uris
+            .iter()
+            .any(|registered| redirect_uri::fits(registered, uri, owner))
+    }
+
+    /// Whether it may use this grant.
+    pub fn allows_grant(&self, grant: &str) -> bool {
+        self.grants.iter().any(|allowed| allowed == grant)
+    }
+
+    /// The scopes that it may be given.
+    pub fn allowed_scopes(&self) -> &[Scope] {
+        &self.scopes
+    }
+
+    /// Whether it may be given this scope.
+    pub fn allows_scope(&self, scope: &str) -> bool {
+        self.scopes.iter().any(|allowed| allowed.as_str() == scope)
+    }
+
+    /// For which resource servers it may have tokens, beside the issuer's own audience.
+    pub fn allowed_audiences(&self) -> &[String] {
+        &self.audiences
+    }
+
+    /// Whether it may ask about the tokens of all clients.
+    pub fn is_resource_server(&self) -> bool {
+        self.may_introspect
+    }
+
+    pub(super) fn has_secret(&self, secret: &str) -> bool {
+        secret::is_one_of(secret, &self.secrets)
+    }
+
+    pub(super) fn jwks(&self) -> Option<&Value> {
+        self.jwks.as_ref()
+    }
+}
+
+impl<'de> Deserialize<'de> for Client {
+    fn deserialize<D: de::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let read = Written::deserialize(deserializer)?;
+        let client = Self {
+            id: read.id,
+            method: read.token_endpoint_auth_method,
+            secrets: read.secrets,
+            jwks: read.jwks,
+            name: read.name,
+            redirect_uris: read.redirect_uris,
+            grants: read.grants,
+            scopes: read.scopes,
+            audiences: read.audiences,
+            may_introspect: read.may_introspect,
+        };
+        client.checked().map_err(de::Error::custom)
+    }
+}
+
+/// A client as it is read, before it is checked.
+#[derive(Deserialize)]
+struct Written {
+    id: String,
+    token_endpoint_auth_method: ClientAuthMethod,
+    #[serde(default)]
+    secrets: Vec<SecretDigest>,
+    jwks: Option<Value>,
+    name: Option<String>,
+    #[serde(default)]
+    redirect_uris: Vec<String>,
+    #[serde(default)]
+    grants: Vec<String>,
+    #[serde(default)]
+    scopes: Vec<Scope>,
+    #[serde(default)]
+    audiences: Vec<String>,
+    #[serde(default)]
+    may_introspect: bool,
+}
+
+fn problem(option: &'static str, expected: &str) -> SetupError {
+    SetupError::new(option, format_args!("expected {expected}"))
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde hands out references")]
+fn is_false(value: &bool) -> bool {
+    !value
+}
+
+impl fmt::Debug for Client {
+    /// Without digests.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Client")
+            .field("id", &self.id)
+            .field("method", &self.method)
+            .finish_non_exhaustive()
+    }
+}

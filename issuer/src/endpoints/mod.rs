@@ -1,0 +1,24 @@
+//! What clients and resource servers ask over HTTP, as tower services, and how all of them read and answer.
+
+mod answer;
+mod form;
+mod future;
+mod introspection;
+mod revocation;
+mod token;
+
+pub(crate) use self::{
+    answer::{Answer, empty, json},
+    form::read,
+};
+pub use self::{
+    answer::{ErrorCode, OAuthError},
+    form::Form,
+    future::EndpointFuture,
+    introspection::IntrospectionEndpoint,
+    revocation::RevocationEndpoint,
+    token::TokenEndpoint,
+};
+
+/// What went wrong with a body, whatever its type.
+pub(crate) type BoxError = Box<dyn std::error::Error + Send + Sync>;

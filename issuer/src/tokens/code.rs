@@ -1,0 +1,246 @@
+//! Authorization codes.
+
+use aws_lc_rs::{constant_time, digest};
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+
+use super::{
+    IssuedTokens, TokenError, TokenErrorKind, TokenIssuer, TokenRequest,
+    issue::{Drawn, random_text},
+    ledger::{Decision, Ledger},
+    records::{Code, Found, Record as _, Session, Subject, was},
+};
+use crate::{
+    store::{Becomes, Change, Key, Kind, Was},
+    time::Millis,
+};
+
+/// What an authorization code is to be issued for. Whoever makes one vouches that the user has allowed it.
+pub struct CodeRequest {
+    tokens: TokenRequest,
+    redirect_uri: Option<String>,
+    code_challenge: String,
+}
+
+impl CodeRequest {
+    /// A code for these tokens, bound to a challenge of the method `S256` (RFC 7636 §4.2), without which there is none.
+    ///
+    /// # Errors
+    ///
+    /// [`Unusable`](TokenErrorKind::Unusable) when the challenge is not 43 characters of base64url, or the tokens are not
+    /// about a user.
+    pub fn new(tokens: TokenRequest, code_challenge: impl Into<String>) -> Result<Self, TokenError> {
+        let code_challenge = code_challenge.into();
+        let digest = URL_SAFE_NO_PAD.decode(&code_challenge);
+        if digest.is_ok_and(|digest| digest.len() == 32) && tokens.subject.is_some() {
+            return Ok(Self {
+                tokens,
+                redirect_uri: None,
+                code_challenge,
+            });
+        }
+        Err(TokenError::new(
+            TokenErrorKind::Unusable,
+            "expected tokens about a user, and a challenge of the method S256",
+        ))
+    }
+
+    /// The redirect URI that stood in the request. It has to be in the exchange then, too (RFC 6749 §4.1.3).
+    #[must_use]
+    pub fn redirect_uri(mut self, uri: impl Into<String>) -> Self {
+        self.redirect_uri = Some(uri.into());
+        self
+    }
+}
+
+impl TokenIssuer {
+    /// Issues an authorization code (RFC 6749 §4.1.2): good once, for a minute unless set.
+    ///
+    /// # Errors
+    ///
+    /// When the store cannot be reached.
+    pub async fn issue_code(&self, request: CodeRequest) -> Result<String, TokenError> {
+        let code = random_text::<32>()?;
+        let key = &Key::of(Kind::Code, &code);
+        let (ledger, request) = (&self.0.ledger, &request);
+        ledger
+            .transact(|| async move {
+                if ledger.find::<Code>(key.clone()).await?.is_some() {
+                    return Ok(Decision::Answer(()));
+                }
+                let tokens = &request.tokens;
+                let name = tokens.subject.clone().unwrap_or_default();
+                let subject = ledger.find::<Subject>(Subject::key(&name)).await?;
+                let expires_at = Millis::floor(self.now().wall).after(self.0.lives.code);
+                let record = Code {
+                    client_id: tokens.client_id.clone(),
+                    subject: name.clone(),
+                    scope: tokens.scope.clone(),
+                    audience: tokens.audience.clone(),
+                    auth_time: tokens.auth_time.map(Millis::floor),
+                    fresh: tokens.fresh,
+                    claims: tokens.claims.clone(),
+                    redirect_uri: request.redirect_uri.clone(),
+                    code_challenge: request.code_challenge.clone(),
+                    with_refresh_token: tokens.with_refresh_token,
+                    logouts: subject.as_ref().map_or(0, |subject| subject.record.logouts),
+                    expires_at,
+                    redeemed_for: None,
+                    over_at: expires_at,
+                };
+                let change = Change::new().step(key.clone(), Was::Absent, record.put()?).step(
+                    Subject::key(&name),
+                    was(subject.as_ref()),
+                    Becomes::Same,
+                );
+                Ok(Decision::Commit(change, ()))
+            })
+            .await?;
+        Ok(code)
+    }
+
+    /// Exchanges an authorization code of this client for tokens (RFC 6749 §4.1.3, RFC 7636 §4.5). A code that comes a second
+    /// time ends the session that it began the first time (RFC 6749 §4.1.2).
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidGrant`](TokenErrorKind::InvalidGrant) when the code is unknown, over, used or another client's, when the
+    /// redirect URI is another, when the verifier does not fit, or when the [rule](super::SubjectRule) says no;
+    /// [`Unavailable`](TokenErrorKind::Unavailable) when the store cannot be reached.
+    pub async fn redeem_code(
+        &self,
+        code: &str,
+        client_id: &str,
+        redirect_uri: Option<&str>,
+        code_verifier: &str,
+    ) -> Result<IssuedTokens, TokenError> {
+        let (key, drawn) = (&Key::of(Kind::Code, code), &Drawn::draw()?);
+        let ledger = &self.0.ledger;
+        let redeemed = ledger
+            .transact(|| async move {
+                let found = ledger.find::<Code>(key.clone()).await?;
+                let found = found.ok_or_else(|| TokenError::invalid_grant("the code is unknown"))?;
+                let subject = ledger.find::<Subject>(Subject::key(&found.record.subject)).await?;
+                if found.record.client_id != client_id {
+                    return Err(TokenError::invalid_grant("the code is another client's"));
+                }
+                if let Some(sid) = &found.record.redeemed_for {
+                    return self
+                        .redeemed_before(ledger, &found.record, sid, drawn, subject.as_ref())
+                        .await;
+                }
+                self.judge_code(&found.record, subject.as_ref(), redirect_uri, code_verifier)?;
+                self.judge_subject(&found.record.subject).await?;
+                let request = found.record.tokens();
+                let (change, issued) = self.begin(&request, drawn, subject.as_ref())?;
+                let after = Code {
+                    redeemed_for: Some(drawn.sid.clone()),
+                    // As long as anything of the session may be good, who comes again is to be noticed.
+                    over_at: Millis::floor(self.now().wall).after(self.0.lives.session),
+                    ..found.record.clone()
+                };
+                Ok(Decision::Commit(
+                    change.step(key.clone(), found.was(), after.put()?),
+                    Redeemed::Issued(issued),
+                ))
+            })
+            .await?;
+        match redeemed {
+            Redeemed::Issued(issued) => Ok(issued),
+            Redeemed::Before(sid) => {
+                tracing::warn!(
+                    target: "resource_protector_issuer::tokens",
+                    event = "code_reused",
+                    client_id,
+                    "an authorization code came again: the session that it began was ended"
+                );
+                self.logout_session(&sid).await?;
+                Err(TokenError::invalid_grant("the code was used before"))
+            }
+        }
+    }
+
+    /// By us, a moment ago, or by somebody else.
+    async fn redeemed_before(
+        &self,
+        ledger: &Ledger,
+        code: &Code,
+        sid: &str,
+        drawn: &Drawn,
+        subject: Option<&Found<Subject>>,
+    ) -> Result<Decision<Redeemed>, TokenError> {
+        if sid != drawn.sid {
+            return Ok(Decision::Answer(Redeemed::Before(sid.to_owned())));
+        }
+        let session = ledger.find::<Session>(Session::key(sid)).await?;
+        let session = session.ok_or_else(|| TokenError::invalid_grant("the session is over"))?;
+        match self.handed_out(&session.record, &code.tokens(), drawn, subject)? {
+            Decision::Answer(issued) | Decision::Commit(_, issued) => Ok(Decision::Answer(Redeemed::Issued(issued))),
+        }
+    }
+
+    fn judge_code(
+        &self,
+        code: &Code,
+        subject: Option<&Found<Subject>>,
+        redirect_uri: Option<&str>,
+        code_verifier: &str,
+    ) -> Result<(), TokenError> {
+        if code.expires_at <= Millis::floor(self.now().wall) {
+            return Err(TokenError::invalid_grant("the code is over"));
+        }
+        if subject.is_some_and(|subject| code.logouts < subject.record.logouts) {
+            return Err(TokenError::invalid_grant(
+                "the user was logged out everywhere meanwhile",
+            ));
+        }
+        if code.redirect_uri.as_deref() != redirect_uri {
+            return Err(TokenError::invalid_grant(
+                "the redirect URI is not the one of the request",
+            ));
+        }
+        if !is_verifier_of(code_verifier, &code.code_challenge) {
+            return Err(TokenError::invalid_grant("the verifier does not fit the challenge"));
+        }
+        Ok(())
+    }
+
+    pub(super) async fn judge_subject(&self, subject: &str) -> Result<(), TokenError> {
+        let Some(rule) = &self.0.rule else { return Ok(()) };
+        match rule.may_have_tokens(subject).await? {
+            true => Ok(()),
+            false => Err(TokenError::invalid_grant("the subject may have no tokens")),
+        }
+    }
+}
+
+enum Redeemed {
+    Issued(IssuedTokens),
+    /// For this session.
+    Before(String),
+}
+
+impl Code {
+    fn tokens(&self) -> TokenRequest {
+        TokenRequest {
+            client_id: self.client_id.clone(),
+            subject: Some(self.subject.clone()),
+            scope: self.scope.clone(),
+            audience: self.audience.clone(),
+            with_refresh_token: self.with_refresh_token,
+            auth_time: self.auth_time.map(Millis::time),
+            fresh: self.fresh,
+            claims: self.claims.clone(),
+        }
+    }
+}
+
+/// RFC 7636 §4.1, §4.6.
+fn is_verifier_of(verifier: &str, challenge: &str) -> bool {
+    let is_unreserved = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~');
+    if !(43..=128).contains(&verifier.len()) || !verifier.bytes().all(is_unreserved) {
+        return false;
+    }
+    let digest = digest::digest(&digest::SHA256, verifier.as_bytes());
+    let expected = URL_SAFE_NO_PAD.encode(digest);
+    constant_time::verify_slices_are_equal(expected.as_bytes(), challenge.as_bytes()).is_ok()
+}

@@ -1,0 +1,86 @@
+//! The store, as records.
+
+use std::{future::Future, sync::Arc};
+
+use resource_protector::StoreError;
+
+use super::{
+    TokenError,
+    records::{Found, Record},
+};
+use crate::store::{AnyStore, Change, Key, Kind, Outcome, Row};
+
+/// How often a change is tried that others get in the way of. Each time, one of them has succeeded.
+const TRIES: usize = 16;
+
+#[derive(Clone)]
+pub(crate) struct Ledger(Arc<dyn AnyStore>);
+
+/// What a look at the records has come to.
+pub(crate) enum Decision<T> {
+    /// This change is to happen, and then that is the result.
+    Commit(Change, T),
+    /// Nothing has to change.
+    Answer(T),
+}
+
+impl Ledger {
+    pub(crate) fn new(store: Arc<dyn AnyStore>) -> Self {
+        Self(store)
+    }
+
+    pub(crate) fn store(&self) -> &dyn AnyStore {
+        &*self.0
+    }
+
+    /// The record under a key of its kind.
+    pub(crate) async fn find<R: Record>(&self, key: Key) -> Result<Option<Found<R>>, StoreError> {
+        debug_assert_eq!(key.kind, R::KIND);
+        let rows = self.0.load(std::slice::from_ref(&key)).await?;
+        rows.into_iter().next().flatten().as_ref().map(Found::read).transpose()
+    }
+
+    /// The rows under several keys, each of a kind of its own.
+    pub(crate) async fn load(&self, keys: &[Key]) -> Result<Rows, StoreError> {
+        let rows = self.0.load(keys).await?;
+        let rows = keys.iter().map(|key| key.kind).zip(rows).collect();
+        Ok(Rows(rows))
+    }
+
+    /// Looks, decides and changes, until nobody changes what was looked at meanwhile.
+    ///
+    /// When a change fails, it may have happened all the same. So `look` is asked once more, and recognizes its own change
+    /// by what it draws before it looks for the first time.
+    pub(crate) async fn transact<T, F>(&self, mut look: impl FnMut() -> F) -> Result<T, TokenError>
+    where
+        F: Future<Output = Result<Decision<T>, TokenError>>,
+    {
+        let mut failed = None;
+        for _ in 0..TRIES {
+            let (change, answer) = match look().await {
+                Ok(Decision::Answer(answer)) => return Ok(answer),
+                Ok(Decision::Commit(change, answer)) => (change, answer),
+                // The first failure is the one to be told.
+                Err(error) => return Err(failed.unwrap_or(error)),
+            };
+            match self.0.commit(&change).await {
+                Ok(Outcome::Done) => return Ok(answer),
+                Ok(Outcome::Conflict) => {}
+                Err(error) if failed.is_none() => failed = Some(error.into()),
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Err(StoreError::new("too many change the same rows at the same time").into())
+    }
+}
+
+/// Rows of different kinds that were read together.
+pub(crate) struct Rows(Vec<(Kind, Option<Row>)>);
+
+impl Rows {
+    /// The one of this kind.
+    pub(crate) fn read<R: Record>(&self) -> Result<Option<Found<R>>, StoreError> {
+        let row = self.0.iter().find(|(kind, _)| *kind == R::KIND);
+        row.and_then(|(_, row)| row.as_ref()).map(Found::read).transpose()
+    }
+}

@@ -1,0 +1,181 @@
+//! One refresh token for the next.
+
+use resource_protector::Scopes;
+
+use super::{
+    IssuedTokens, TokenError, TokenErrorKind, TokenIssuer,
+    issue::Drawn,
+    ledger::Decision,
+    records::{Found, Record as _, RefreshToken, Revoked, Session, Subject, was},
+    request::checked_scope,
+    revoke::ended,
+};
+use crate::{
+    store::{Becomes, Change, Key, Kind, Was},
+    time::Millis,
+};
+
+/// What a refresh token is good for.
+enum Exchange {
+    /// It is the one whose turn it is.
+    Next,
+    /// It was exchanged so short a time ago that the answer may have got lost.
+    Again,
+    /// It was exchanged before: it or its successor is in the wrong hands.
+    Reused,
+}
+
+/// What became of an exchange.
+enum Exchanged {
+    Issued(IssuedTokens),
+    Reused(Revoked),
+}
+
+impl TokenIssuer {
+    /// Exchanges a refresh token of this client for an access token and the next refresh token (RFC 6749 §6). The access token
+    /// grants `scope`, or all that was granted; the next one may grant all again.
+    ///
+    /// A refresh token that was exchanged before ends its session, with all its tokens: whoever comes with it, or whoever
+    /// came before, is a thief (RFC 9700 §4.14.2). See [`rotation_grace`](super::TokenIssuerBuilder::rotation_grace).
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidGrant`](TokenErrorKind::InvalidGrant) when the token is unknown, over, revoked, exchanged or another
+    /// client's, or when the [rule](super::SubjectRule) says no; [`InvalidScope`](TokenErrorKind::InvalidScope) when the scope
+    /// is more than was granted; [`Unavailable`](TokenErrorKind::Unavailable) when the store cannot be reached: then the token
+    /// may be exchanged or not.
+    pub async fn refresh(
+        &self,
+        refresh_token: &str,
+        client_id: &str,
+        scope: Option<&str>,
+    ) -> Result<IssuedTokens, TokenError> {
+        let (key, drawn) = (&Key::of(Kind::RefreshToken, refresh_token), &Drawn::draw()?);
+        let scope = &scope.map(checked_scope).transpose()?;
+        let ledger = &self.0.ledger;
+        let exchanged = ledger
+            .transact(|| async move {
+                let refresh = ledger.find::<RefreshToken>(key.clone()).await?;
+                let refresh = refresh.ok_or_else(|| TokenError::invalid_grant("the refresh token is unknown"))?;
+                let (session, subject) = self.session_of(&refresh.record.sid).await?;
+                let session = session.ok_or_else(|| TokenError::invalid_grant("the session is over"))?;
+                if session.record.client_id != client_id {
+                    return Err(TokenError::invalid_grant("the refresh token is another client's"));
+                }
+                if let Some(subject) = &session.record.subject {
+                    self.judge_subject(subject).await?;
+                }
+                let own = ledger.find::<RefreshToken>(drawn.refresh_key()).await?;
+                self.exchange(
+                    &refresh.record,
+                    own.as_ref(),
+                    &session,
+                    subject.as_ref(),
+                    scope.as_deref(),
+                    drawn,
+                )
+            })
+            .await?;
+        match exchanged {
+            Exchanged::Issued(issued) => Ok(issued),
+            Exchanged::Reused(revoked) => {
+                tracing::warn!(
+                    target: "resource_protector_issuer::tokens",
+                    event = "refresh_token_reused",
+                    client_id,
+                    "a refresh token came again after it was exchanged: its session was ended"
+                );
+                self.tell(&revoked).await?;
+                Err(TokenError::invalid_grant("the refresh token was exchanged before"))
+            }
+        }
+    }
+
+    /// A session and what is known of its subject.
+    pub(super) async fn session_of(
+        &self,
+        sid: &str,
+    ) -> Result<(Option<Found<Session>>, Option<Found<Subject>>), TokenError> {
+        let session = self.0.ledger.find::<Session>(Session::key(sid)).await?;
+        let subject = match session.as_ref().and_then(|session| session.record.subject.as_deref()) {
+            None => None,
+            Some(subject) => self.0.ledger.find::<Subject>(Subject::key(subject)).await?,
+        };
+        Ok((session, subject))
+    }
+
+    fn exchange(
+        &self,
+        refresh: &RefreshToken,
+        own: Option<&Found<RefreshToken>>,
+        session: &Found<Session>,
+        subject: Option<&Found<Subject>>,
+        scope: Option<&str>,
+        drawn: &Drawn,
+    ) -> Result<Decision<Exchanged>, TokenError> {
+        let now = Millis::floor(self.now().wall);
+        let Found { record: before, .. } = session;
+        if !before.is_alive(subject) || before.expires_at <= now {
+            return Err(TokenError::invalid_grant("the session is over"));
+        }
+        let scope = match scope {
+            None => before.scope.as_str(),
+            Some(scope) if covers(&before.scope, scope) => scope,
+            Some(_) => {
+                return Err(TokenError::new(
+                    TokenErrorKind::InvalidScope,
+                    "more was asked for than was granted",
+                ));
+            }
+        };
+        if own.is_some() {
+            let minted = self.mint(before, scope, false, drawn, subject)?;
+            let issued = minted.answer(&before.sid, scope, Some(&drawn.refresh_token));
+            return Ok(Decision::Answer(Exchanged::Issued(issued)));
+        }
+        let mut after = before.clone();
+        match self.turn_of(refresh, before, now) {
+            Exchange::Reused => {
+                let (change, revoked) = ended(session, now)?;
+                return Ok(Decision::Commit(change, Exchanged::Reused(revoked)));
+            }
+            _ if refresh.expires_at <= now => return Err(TokenError::invalid_grant("the refresh token is over")),
+            Exchange::Next => {
+                after.generation += 1;
+                after.rotated_at = Some(now);
+            }
+            Exchange::Again => {}
+        }
+        let minted = self.mint(&after, scope, false, drawn, subject)?;
+        after.last_token_over_at = after.last_token_over_at.max(minted.over_at);
+        let next = self.refresh_token_of(&after, now);
+        let mut change = Change::new()
+            .step(Session::key(&after.sid), session.was(), after.put()?)
+            .step(drawn.refresh_key(), Was::Absent, next.put()?);
+        if let Some(name) = &after.subject {
+            // Nobody is logged out everywhere between the look and the exchange.
+            change = change.step(Subject::key(name), was(subject), Becomes::Same);
+        }
+        let change = minted.keep(change)?;
+        let issued = minted.answer(&after.sid, scope, Some(&drawn.refresh_token));
+        Ok(Decision::Commit(change, Exchanged::Issued(issued)))
+    }
+
+    fn turn_of(&self, refresh: &RefreshToken, session: &Session, now: Millis) -> Exchange {
+        if refresh.generation == session.generation {
+            return Exchange::Next;
+        }
+        let is_last = refresh.generation.checked_add(1) == Some(session.generation);
+        let grace_ends = session.rotated_at.map(|at| at.after(self.0.lives.rotation_grace));
+        match is_last && grace_ends.is_some_and(|end| now < end) {
+            true => Exchange::Again,
+            false => Exchange::Reused,
+        }
+    }
+}
+
+/// Whether all of the scope was granted.
+fn covers(granted: &str, asked: &str) -> bool {
+    let granted = Scopes::parse(granted);
+    Scopes::parse(asked).iter().all(|scope| granted.contains(scope))
+}

@@ -1,0 +1,150 @@
+//! What has to be done from time to time, and at the start.
+
+use std::{convert::Infallible, time::Duration};
+
+use resource_protector::SetupError;
+
+use super::{
+    TokenError, TokenIssuer,
+    access::Form,
+    ledger::Decision,
+    records::{Found, Record as _, Revoked, StoreOf},
+};
+use crate::store::{Change, Id, Key, Kind, Listing, Was};
+
+/// How often there is upkeep.
+const INTERVAL: Duration = Duration::from_secs(30);
+
+/// How many rows are looked at together.
+const PAGE: usize = 500;
+
+impl TokenIssuer {
+    /// Keeps house, for as long as it is polled: every 30 s it tells the list of revocations what it has not been told yet,
+    /// because a process was stopped in between or the list could not be reached, and deletes what has expired. Spawn it, or
+    /// poll it beside the server; dropping it does no harm.
+    ///
+    /// # Panics
+    ///
+    /// Outside of a tokio runtime with its timer.
+    pub async fn run(&self) -> Infallible {
+        loop {
+            if let Err(error) = self.keep_house().await {
+                tracing::warn!(
+                    target: "resource_protector_issuer::upkeep",
+                    event = "upkeep_failed",
+                    %error,
+                    "upkeep is tried again in 30 s"
+                );
+            }
+            tokio::time::sleep(INTERVAL).await;
+        }
+    }
+
+    /// One round of [`run`](Self::run), for who has a scheduler of their own. Says how many rows were deleted.
+    ///
+    /// # Errors
+    ///
+    /// When the store or the list cannot be reached.
+    pub async fn keep_house(&self) -> Result<usize, TokenError> {
+        self.tell_all(Some(Revoked::untold())).await?;
+        let now = self.now().wall;
+        if let Form::Jwt(keys) = &self.0.access.form {
+            let forgotten = keys.forget_retired(now);
+            forgotten.map_err(|error| TokenError::new(super::TokenErrorKind::Unavailable, error.to_string()))?;
+        }
+        self.delete_expired().await
+    }
+
+    /// Deletes what has expired, and says how many rows that were.
+    ///
+    /// # Errors
+    ///
+    /// When the store cannot be reached.
+    pub async fn delete_expired(&self) -> Result<usize, TokenError> {
+        Ok(self.0.ledger.store().delete_expired(self.now().wall).await?)
+    }
+
+    /// Tells the list of a revocation that the store has. Only then is it revoked everywhere.
+    pub(super) async fn tell(&self, revoked: &Revoked) -> Result<(), TokenError> {
+        if let Some(list) = &self.0.access.list {
+            list.revoke(revoked.cut_off(&self.0.issuer)).await?;
+        }
+        // If this is left undone, the list is told once more.
+        let ledger = &self.0.ledger;
+        if let Ok(Some(found)) = ledger.find::<Revoked>(revoked.key()).await
+            && found.record.is_said_by(revoked)
+        {
+            let told = Revoked {
+                told: true,
+                ..found.record.clone()
+            };
+            let change = Change::new().step(revoked.key(), found.was(), told.put()?);
+            let _ = ledger.store().commit(&change).await;
+        }
+        Ok(())
+    }
+
+    /// Tells the list everything, because it may know nothing.
+    pub(super) async fn tell_everything(&self) -> Result<(), TokenError> {
+        self.tell_all(None).await
+    }
+
+    async fn tell_all(&self, owner: Option<Id>) -> Result<(), TokenError> {
+        if self.0.access.list.is_none() {
+            return Ok(());
+        }
+        let mut after = None;
+        loop {
+            let listing = Listing {
+                kind: Kind::CutOff,
+                owner: owner.clone(),
+                after: after.take(),
+                limit: PAGE,
+            };
+            let rows = self.0.ledger.store().list(&listing).await?;
+            for (_, row) in &rows {
+                let revoked = Found::<Revoked>::read(row)?.record;
+                match revoked.told {
+                    false => self.tell(&revoked).await?,
+                    true => {
+                        if let Some(list) = &self.0.access.list {
+                            list.revoke(revoked.cut_off(&self.0.issuer)).await?;
+                        }
+                    }
+                }
+            }
+            match rows.last() {
+                Some((key, _)) if rows.len() == PAGE => after = Some(key.id.clone()),
+                _ => return Ok(()),
+            }
+        }
+    }
+
+    /// Makes sure that the store has no other issuer's tokens, which would be good here.
+    pub(super) async fn claim_store(&self) -> Result<(), SetupError> {
+        let ledger = &self.0.ledger;
+        let key = &Key::of(Kind::Issuer, "issuer");
+        let claimed = ledger.transact(|| async move {
+            if let Some(found) = ledger.find::<StoreOf>(key.clone()).await? {
+                return Ok(Decision::Answer(found.record.issuer));
+            }
+            let issuer = self.0.issuer.clone();
+            let record = StoreOf { issuer: issuer.clone() };
+            Ok(Decision::Commit(
+                Change::new().step(key.clone(), Was::Absent, record.put()?),
+                issuer,
+            ))
+        });
+        match claimed.await {
+            Ok(issuer) if issuer == self.0.issuer => Ok(()),
+            Ok(other) => Err(SetupError::new(
+                "store",
+                format_args!(
+                    "expected a store of the issuer {:?}, got one of {other:?}: give each issuer a store of its own",
+                    self.0.issuer
+                ),
+            )),
+            Err(error) => Err(SetupError::new("store", error)),
+        }
+    }
+}

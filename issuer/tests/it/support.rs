@@ -1,0 +1,191 @@
+//! An issuer on a moved clock, a resource server that it tells of revocations, and a store that can be broken.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
+    time::{Duration, SystemTime},
+};
+
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body_util::Empty;
+use resource_protector::{
+    Algorithm, Clock as _, CurrentToken, JwtValidator, MemoryRevocationList, ResourceProtectorLayer, RevocationTerms,
+    RevokedBy, StoreError, StoreValidator, testing::TestClock,
+};
+use resource_protector_issuer::{
+    AccessTokens, KeyRing, TokenIssuer, TokenIssuerBuilder, TokenRequest, TokenTable,
+    store::{Change, Key, Listing, MemoryStore, Outcome, Row, Store},
+};
+use tower::{Layer as _, ServiceExt as _, service_fn};
+
+pub const ISSUER: &str = "https://auth.test";
+pub const API: &str = "https://api.test";
+pub const MINUTE: Duration = Duration::from_secs(60);
+
+/// An issuer with everything that belongs to it.
+pub struct World {
+    pub clock: TestClock,
+    pub store: Breakable,
+    pub keys: KeyRing,
+    pub list: MemoryRevocationList,
+    pub issuer: TokenIssuer,
+}
+
+pub fn terms() -> RevocationTerms {
+    let by = [RevokedBy::TokenId, RevokedBy::Session, RevokedBy::Subject];
+    RevocationTerms::new(by, 60 * MINUTE).unwrap()
+}
+
+impl World {
+    pub async fn jwt() -> Self {
+        Self::new(true, |builder| builder).await
+    }
+
+    pub async fn opaque() -> Self {
+        Self::new(false, |builder| builder).await
+    }
+
+    pub async fn new(jwt: bool, options: impl FnOnce(TokenIssuerBuilder) -> TokenIssuerBuilder) -> Self {
+        let clock = TestClock::new();
+        let keys = KeyRing::generate(Algorithm::ES256).unwrap();
+        let list = MemoryRevocationList::new(terms()).clock(clock.clone());
+        let access = match jwt {
+            true => AccessTokens::jwt(keys.clone(), list.clone()).unwrap(),
+            false => AccessTokens::opaque().telling(list.clone()).unwrap(),
+        };
+        let store = Breakable::default();
+        let builder = TokenIssuer::builder(ISSUER, API, store.clone(), access).unwrap();
+        let issuer = options(builder.clock(clock.clone())).open().await.unwrap();
+        Self {
+            clock,
+            store,
+            keys,
+            list,
+            issuer,
+        }
+    }
+
+    /// The same, after a restart: the store is still there, and nothing else.
+    pub async fn restarted(&self) -> Self {
+        let list = MemoryRevocationList::new(terms()).clock(self.clock.clone());
+        let access = AccessTokens::jwt(self.keys.clone(), list.clone()).unwrap();
+        let builder = TokenIssuer::builder(ISSUER, API, self.store.clone(), access).unwrap();
+        Self {
+            clock: self.clock.clone(),
+            store: self.store.clone(),
+            keys: self.keys.clone(),
+            list,
+            issuer: builder.clock(self.clock.clone()).open().await.unwrap(),
+        }
+    }
+
+    pub fn request(&self) -> TokenRequest {
+        TokenRequest::for_subject("app", "alice")
+            .scope("profile email")
+            .unwrap()
+    }
+
+    /// A resource server for JWTs of this issuer.
+    pub fn jwt_protector(&self) -> ResourceProtectorLayer {
+        let keys = self.keys.jwks(self.clock.now().wall);
+        let tokens = JwtValidator::with_jwks(ISSUER, keys, API).unwrap();
+        ResourceProtectorLayer::new(tokens)
+            .revocation(self.list.clone())
+            .clock(self.clock.clone())
+    }
+
+    /// A resource server that looks into the same store.
+    pub fn table_protector(&self) -> ResourceProtectorLayer {
+        let table = TokenTable::new(self.store.clone()).clock(self.clock.clone());
+        let tokens = StoreValidator::new(table, API)
+            .unwrap()
+            .leeway(Duration::from_secs(1))
+            .unwrap();
+        ResourceProtectorLayer::new(tokens).clock(self.clock.clone())
+    }
+
+    pub fn wall(&self) -> SystemTime {
+        self.clock.now().wall
+    }
+}
+
+/// What a handler behind this protector sees, or the status of the refusal.
+pub async fn present(protector: &ResourceProtectorLayer, token: &str) -> Result<CurrentToken, u16> {
+    let inner = service_fn(|request: Request<()>| async move {
+        let mut response = Response::new(Empty::<Bytes>::new());
+        let token = request.extensions().get::<CurrentToken>().unwrap().clone();
+        response.extensions_mut().insert(token);
+        Ok::<_, std::convert::Infallible>(response)
+    });
+    let request = Request::get("/")
+        .header("authorization", format!("Bearer {token}"))
+        .body(())
+        .unwrap();
+    let response = protector.layer(inner).oneshot(request).await.unwrap();
+    match response.extensions().get::<CurrentToken>() {
+        Some(token) => Ok(token.clone()),
+        None => Err(response.status().as_u16()),
+    }
+}
+
+/// A store in memory that can go away: before a change, or after it, so that nobody hears whether it has happened.
+#[derive(Clone, Default)]
+pub struct Breakable {
+    store: MemoryStore,
+    is_down: Arc<AtomicBool>,
+    deaf: Arc<AtomicUsize>,
+}
+
+impl Breakable {
+    pub fn go_down(&self) {
+        self.is_down.store(true, Ordering::SeqCst);
+    }
+
+    pub fn come_back(&self) {
+        self.is_down.store(false, Ordering::SeqCst);
+    }
+
+    /// Carries out this many changes and says that they failed.
+    pub fn lose_answers(&self, changes: usize) {
+        self.deaf.store(changes, Ordering::SeqCst);
+    }
+
+    fn check(&self) -> Result<(), StoreError> {
+        match self.is_down.load(Ordering::SeqCst) {
+            true => Err(StoreError::new("the store is down")),
+            false => Ok(()),
+        }
+    }
+}
+
+impl Store for Breakable {
+    async fn load(&self, keys: &[Key]) -> Result<Vec<Option<Row>>, StoreError> {
+        self.check()?;
+        self.store.load(keys).await
+    }
+
+    async fn commit(&self, change: &Change) -> Result<Outcome, StoreError> {
+        self.check()?;
+        let outcome = self.store.commit(change).await?;
+        let lost = self
+            .deaf
+            .fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1));
+        match lost {
+            Ok(_) => Err(StoreError::new("the answer was lost")),
+            Err(_) => Ok(outcome),
+        }
+    }
+
+    async fn list(&self, listing: &Listing) -> Result<Vec<(Key, Row)>, StoreError> {
+        self.check()?;
+        self.store.list(listing).await
+    }
+
+    async fn delete_expired(&self, now: SystemTime) -> Result<usize, StoreError> {
+        self.check()?;
+        self.store.delete_expired(now).await
+    }
+}
