@@ -6,6 +6,7 @@ use super::{
     answer::{Answer, ErrorCode},
     parameters::{Parameters, Single},
 };
+use crate::clients::Client;
 
 /// The longest state, in bytes.
 const MAX_STATE: usize = 4096;
@@ -48,11 +49,33 @@ pub(in crate::server) trait ClientView {
     /// Whether it may ask for this scope.
     fn may_ask_for_scope(&self, scope: &str) -> bool;
 
-    /// What it gets when it asks for no scope; nothing means that it has to ask.
-    fn default_scopes(&self) -> Vec<String>;
-
     /// Whether it may ask for tokens for this resource.
     fn may_ask_for_resource(&self, resource: &str) -> bool;
+}
+
+impl ClientView for Client {
+    fn has_redirect_uri(&self, uri: &str) -> bool {
+        self.allows_redirect_uri(uri)
+    }
+
+    fn only_redirect_uri(&self) -> Option<&str> {
+        match self.registered_redirect_uris() {
+            [only] => Some(only),
+            _ => None,
+        }
+    }
+
+    fn may_have_codes(&self) -> bool {
+        self.allows_grant("authorization_code")
+    }
+
+    fn may_ask_for_scope(&self, scope: &str) -> bool {
+        self.allows_scope(scope)
+    }
+
+    fn may_ask_for_resource(&self, resource: &str) -> bool {
+        self.allowed_audiences().iter().any(|audience| audience == resource)
+    }
 }
 
 /// A request that is in order.
@@ -261,13 +284,9 @@ fn code_challenge(challenge: Option<&str>, method: Option<&str>) -> Result<Strin
 
 /// RFC 6749, section 3.3. What the client may not have is refused and not left out: it would be told of it only if it looked.
 fn scopes(scope: Option<&str>, client: &impl ClientView) -> Result<Vec<String>, Wrong> {
+    // The default of RFC 6749, section 3.3, is none at all, as at the token endpoint.
     let Some(scope) = scope else {
-        let scopes = client.default_scopes();
-        let none = (
-            ErrorCode::InvalidScope,
-            "there is no scope, and none that this client gets by default",
-        );
-        return if scopes.is_empty() { Err(none) } else { Ok(scopes) };
+        return Ok(Vec::new());
     };
     let is_token = |byte: u8| byte == b' ' || byte.is_ascii_graphic() && byte != b'"' && byte != b'\\';
     if scope.len() > MAX_SCOPE || !scope.bytes().all(is_token) || scope.split(' ').any(str::is_empty) {
@@ -373,7 +392,6 @@ mod tests {
 
     struct Notes {
         redirect_uris: Vec<&'static str>,
-        default_scopes: Vec<String>,
         may_have_codes: bool,
     }
 
@@ -397,10 +415,6 @@ mod tests {
             ["read", "write"].contains(&scope)
         }
 
-        fn default_scopes(&self) -> Vec<String> {
-            self.default_scopes.clone()
-        }
-
         fn may_ask_for_resource(&self, resource: &str) -> bool {
             resource.starts_with("https://api.example.com/")
         }
@@ -409,7 +423,6 @@ mod tests {
     fn notes() -> Notes {
         Notes {
             redirect_uris: vec!["https://notes.example/cb"],
-            default_scopes: vec!["read".to_owned()],
             may_have_codes: true,
         }
     }
@@ -658,21 +671,34 @@ mod tests {
     }
 
     #[test]
-    fn without_a_scope_the_client_gets_its_default_or_has_to_ask() {
-        assert_eq!(judged(&query("scope", None)).unwrap().scopes, ["read"]);
-        let client = Notes {
-            default_scopes: Vec::new(),
-            ..notes()
+    fn without_a_scope_the_client_gets_none() {
+        assert!(judged(&query("scope", None)).unwrap().scopes.is_empty());
+    }
+
+    #[test]
+    fn a_registered_client_is_judged_by_its_registration() {
+        let client = Client::public("notes")
+            .and_then(|client| client.redirect_uris(["https://notes.example/cb"]))
+            .and_then(|client| client.grants(["authorization_code"]))
+            .and_then(|client| client.scopes("read"))
+            .and_then(|client| client.audiences(["https://api.example.com/a"]))
+            .unwrap();
+        let judged = |name, value| judge(&Parameters::parse(&query(name, Some(value))).unwrap(), Some(&client));
+        let refused = |name, value| match judged(name, value) {
+            Err(Refused::Redirect { code, .. }) => Some(code),
+            Err(Refused::Page(_)) => None,
+            Ok(request) => panic!("{request:?}"),
         };
-        let parameters = Parameters::parse(&query("scope", None)).unwrap();
-        let judged = judge(&parameters, Some(&client));
-        assert!(matches!(
-            judged,
-            Err(Refused::Redirect {
-                code: ErrorCode::InvalidScope,
-                ..
-            })
-        ));
+        assert!(judged("resource", "https://api.example.com/a").is_ok());
+        assert_eq!(
+            refused("resource", "https://api.example.com/b"),
+            Some(ErrorCode::InvalidTarget)
+        );
+        assert_eq!(refused("scope", "write"), Some(ErrorCode::InvalidScope));
+        assert_eq!(refused("redirect_uri", "https://evil.example/cb"), None);
+        assert!(client.only_redirect_uri().is_some());
+        let without = client.clone().grants(["refresh_token"]).unwrap();
+        assert!(!without.may_have_codes());
     }
 
     #[test]
