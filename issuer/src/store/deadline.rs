@@ -32,7 +32,12 @@ impl Deadline {
     /// What the work comes to, if it does in time.
     pub(super) async fn give<T>(self, work: impl Future<Output = Result<T, StoreError>>) -> Result<T, StoreError> {
         let Self { database, timeout } = self;
-        let too_late = |_| StoreError::new(format_args!("{database} did not answer within {} s", timeout.as_secs_f64()));
+        let too_late = |_| {
+            StoreError::new(format_args!(
+                "{database} did not answer within {} s",
+                timeout.as_secs_f64()
+            ))
+        };
         tokio::time::timeout(timeout, work).await.map_err(too_late)?
     }
 }
@@ -45,7 +50,10 @@ mod tests {
     async fn who_does_not_answer_is_named() {
         let deadline = Deadline::of("PostgreSQL").with(Duration::from_millis(1)).unwrap();
         let answer = deadline.give::<()>(std::future::pending()).await;
-        assert_eq!(answer.unwrap_err().to_string(), "PostgreSQL did not answer within 0.001 s");
+        assert_eq!(
+            answer.unwrap_err().to_string(),
+            "PostgreSQL did not answer within 0.001 s"
+        );
     }
 
     #[test]

@@ -3,6 +3,16 @@
 //! A store knows nothing of tokens: it keeps [`Row`]s under [`Key`]s, and carries out a [`Change`] as a whole or not at all.
 //! What the rows mean, and what may follow what, is decided in one place for all stores. So whatever happens between two
 //! changes, be it that the process is killed, leaves nothing half done.
+//!
+//! | store | feature | what was answered survives | shared by |
+//! |---|---|---|---|
+//! | `MemoryStore` | | nothing | one process |
+//! | `SqliteStore` | `sqlite` | a power cut | the processes of one machine |
+//! | `PostgresStore` | `postgres` | what a commit survives there | any |
+//! | `RedisStore` | `redis` | what Redis is told to keep, but not every failover | any |
+//!
+//! None of them goes away for good: a database that cannot be reached is a [`StoreError`] in time, and is used again when it
+//! is back.
 
 #[cfg(any(feature = "postgres", feature = "redis", feature = "sqlite"))]
 mod deadline;
@@ -245,7 +255,7 @@ pub struct Row {
     /// When it may be deleted, to the millisecond; never, if there is no such moment. A store may round it up to the next
     /// millisecond, so that no row goes too early.
     pub expires_at: Option<SystemTime>,
-    /// One JSON object of up to [`MAX_BODY`](Self::MAX_BODY) bytes, which has the names of its members from us and no NUL.
+    /// One JSON object of up to [`MAX_BODY`](Self::MAX_BODY) bytes. A store keeps it byte for byte.
     pub body: String,
 }
 

@@ -66,8 +66,8 @@ mod tests {
     #[test]
     fn a_part_of_a_millisecond_counts_for_the_row_and_never_against_it() {
         let at = UNIX_EPOCH + Duration::from_nanos(1_500_000_000_400_001);
-        assert_eq!(expiry(at), 1_500_001);
-        assert_eq!(now(at), 1_500_000);
+        assert_eq!(expiry(at), 1_500_000_001);
+        assert_eq!(now(at), 1_500_000_000);
     }
 
     #[test]
@@ -94,6 +94,9 @@ mod tests {
             body: "{}".to_owned(),
         };
         let refused = written.read().unwrap_err();
-        assert_eq!(refused.to_string(), "a row has an identifier that this library does not write");
+        assert_eq!(
+            refused.to_string(),
+            "a row has an identifier that this library does not write"
+        );
     }
 }

@@ -37,7 +37,10 @@ impl Link {
         let config = AsyncConnectionConfig::new()
             .set_connection_timeout(None)
             .set_response_timeout(None);
-        let to = self.client.get_multiplexed_async_connection_with_config(&config).await?;
+        let to = self
+            .client
+            .get_multiplexed_async_connection_with_config(&config)
+            .await?;
         *made += 1;
         Ok(self.current().insert(Connection { number: *made, to }).clone())
     }
@@ -45,7 +48,10 @@ impl Link {
     /// Gives a connection up: it may be dead without knowing it, or lead to a server that is no longer the primary.
     pub(super) fn forget(&self, connection: &Connection) {
         let mut current = self.current();
-        if current.as_ref().is_some_and(|current| current.number == connection.number) {
+        if current
+            .as_ref()
+            .is_some_and(|current| current.number == connection.number)
+        {
             *current = None;
         }
     }

@@ -36,7 +36,7 @@ const BATCH: u64 = 200;
 /// The fields of a row, as Redis answers them: all are texts.
 type Fields = (Option<String>, Option<String>, Option<String>, Option<String>);
 
-/// Rows in Redis 5 or later, shared by any number of processes. Clones share their connection.
+/// Rows in Redis 6.2 or later, shared by any number of processes. Clones share their connection.
 ///
 /// Redis answers before anything is on a disk, unless it is told otherwise. With `appendonly yes` and `appendfsync always`,
 /// what was answered survives the crash of the server and a power cut; with `appendfsync everysec` the last second may be
@@ -160,7 +160,9 @@ impl Store for RedisStore {
                     .arg(row.body.as_str()),
             };
         }
-        let done: bool = self.ask(async move |connection| call.invoke_async(connection).await).await?;
+        let done: bool = self
+            .ask(async move |connection| call.invoke_async(connection).await)
+            .await?;
         Ok(if done { Outcome::Done } else { Outcome::Conflict })
     }
 
@@ -182,7 +184,9 @@ impl Store for RedisStore {
         loop {
             let mut call = self.0.delete_expired.key(&self.0.prefix);
             call.arg(written::now(now)).arg(BATCH);
-            let deleted: u64 = self.ask(async move |connection| call.invoke_async(connection).await).await?;
+            let deleted: u64 = self
+                .ask(async move |connection| call.invoke_async(connection).await)
+                .await?;
             all += usize::try_from(deleted).unwrap_or(usize::MAX);
             if deleted < BATCH {
                 return Ok(all);

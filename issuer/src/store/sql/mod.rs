@@ -155,6 +155,9 @@ mod tests {
     #[test]
     fn what_a_driver_says_of_a_url_is_not_repeated() {
         let error = sqlx::Error::Configuration("postgres://u:hidden@h".into());
-        assert_eq!(said("PostgreSQL", &error).to_string(), "the URL for PostgreSQL cannot be used");
+        assert_eq!(
+            said("PostgreSQL", &error).to_string(),
+            "the URL for PostgreSQL cannot be used"
+        );
     }
 }

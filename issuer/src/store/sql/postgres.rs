@@ -1,6 +1,10 @@
 //! Rows in PostgreSQL.
 
-use std::{fmt, str::FromStr as _, time::{Duration, SystemTime}};
+use std::{
+    fmt,
+    str::FromStr as _,
+    time::{Duration, SystemTime},
+};
 
 use aws_lc_rs::digest;
 use resource_protector::SetupError;
@@ -52,8 +56,9 @@ const LIST_OF_OWNER: &str = "SELECT kind, id, version, owner, expires_at, body F
     WHERE kind = $1 AND id > $2 AND owner = $4 ORDER BY id LIMIT $3";
 
 /// Leaves out the rows that a change holds: whoever waits for nothing is in nobody's way.
-const DELETE_EXPIRED: &str = "DELETE FROM resource_protector_rows WHERE (kind, id) IN \
-    (SELECT kind, id FROM resource_protector_rows WHERE expires_at <= $1 LIMIT $2 FOR UPDATE SKIP LOCKED)";
+const DELETE_EXPIRED: &str = "WITH expired AS (SELECT kind, id FROM resource_protector_rows \
+    WHERE expires_at <= $1 LIMIT $2 FOR UPDATE SKIP LOCKED) \
+    DELETE FROM resource_protector_rows AS rows USING expired WHERE rows.kind = expired.kind AND rows.id = expired.id";
 
 /// Rows in PostgreSQL 12 or later, shared by any number of processes. Clones share their connections.
 ///
@@ -83,7 +88,10 @@ impl PostgresStore {
     /// When the URL cannot be used, the database cannot be reached or lacks a right, or has tables of a younger program. The
     /// error never quotes the URL.
     pub async fn connect(url: &str) -> Result<Self, StoreError> {
-        let options = PgConnectOptions::from_str(url).map_err(|_| StoreError::new("the URL for PostgreSQL cannot be used"))?;
+        // The driver reads a URL of any scheme.
+        let is_ours = url.starts_with("postgres://") || url.starts_with("postgresql://");
+        let options = PgConnectOptions::from_str(url).ok().filter(|_| is_ours);
+        let options = options.ok_or_else(|| StoreError::new("the URL for PostgreSQL cannot be used"))?;
         let pool = PgPoolOptions::new()
             .max_connections(10)
             .acquire_timeout(Duration::from_secs(60))
@@ -155,7 +163,11 @@ impl PostgresStore {
                 let rows = || puts(change).map(|(_, row)| row);
                 let put = sqlx::query(PUT).bind(kinds).bind(ids);
                 let put = put.bind(rows().map(|row| row.version.number()).collect::<Vec<_>>());
-                let put = put.bind(rows().map(|row| row.owner.as_ref().map(|owner| owner.as_str())).collect::<Vec<_>>());
+                let put = put.bind(
+                    rows()
+                        .map(|row| row.owner.as_ref().map(|owner| owner.as_str()))
+                        .collect::<Vec<_>>(),
+                );
                 let put = put.bind(rows().map(|row| row.expires_at.map(expiry)).collect::<Vec<_>>());
                 let put = put.bind(rows().map(|row| row.body.as_str()).collect::<Vec<_>>());
                 put.execute(&mut *lease).await?;

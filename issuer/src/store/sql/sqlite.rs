@@ -71,7 +71,8 @@ impl SqliteStore {
     ///
     /// When the file cannot be made, read or written, is no SQLite file, or has tables of a younger program.
     pub async fn open(path: impl AsRef<Path>) -> Result<Self, StoreError> {
-        let cannot = |error: io::Error| StoreError::new(format_args!("the SQLite file cannot be opened: {}", error.kind()));
+        let cannot =
+            |error: io::Error| StoreError::new(format_args!("the SQLite file cannot be opened: {}", error.kind()));
         // So SQLite takes no name for anything but a file, and it is the same one wherever the process goes.
         let path = path::absolute(path).map_err(cannot)?;
         create(&path).map_err(cannot)?;
@@ -270,7 +271,8 @@ async fn count_migrations(lease: &mut Lease<Sqlite>) -> Result<i64, sqlx::Error>
 fn is_busy(error: &sqlx::Error) -> bool {
     // SQLITE_BUSY; extended codes have more above the lowest eight bits.
     let code = error.as_database_error().and_then(|error| error.code());
-    code.and_then(|code| code.parse::<u32>().ok()).is_some_and(|code| code & 0xff == 5)
+    code.and_then(|code| code.parse::<u32>().ok())
+        .is_some_and(|code| code & 0xff == 5)
 }
 
 fn failed(error: sqlx::Error) -> StoreError {
