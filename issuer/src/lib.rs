@@ -7,6 +7,8 @@ pub mod grants;
 pub mod keys;
 pub mod server;
 pub mod store;
+#[cfg(feature = "testing")]
+pub mod testing;
 mod time;
 mod tokens;
 pub mod users;

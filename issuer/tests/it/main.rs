@@ -10,5 +10,7 @@
     reason = "tests"
 )]
 
+mod servers;
+mod stores;
 mod support;
 mod tokens;
