@@ -196,10 +196,9 @@ impl From<TokenError> for OAuthError {
                 ErrorCode::InvalidScope,
                 "the scope is malformed, or more than was granted",
             ),
-            TokenErrorKind::UnsupportedTokenType => Self::new(
-                ErrorCode::UnsupportedTokenType,
-                "tokens of this type cannot be revoked",
-            ),
+            TokenErrorKind::UnsupportedTokenType => {
+                Self::new(ErrorCode::UnsupportedTokenType, "tokens of this type cannot be revoked")
+            }
             TokenErrorKind::Unavailable => {
                 tracing::warn!(target: "resource_protector_issuer::endpoints", %error, "a token cannot be judged");
                 Self::unavailable()

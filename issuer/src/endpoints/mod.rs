@@ -6,16 +6,16 @@ mod future;
 mod introspection;
 mod revocation;
 
+pub(crate) use self::{
+    answer::{Answer, empty, json},
+    form::read,
+};
 pub use self::{
     answer::{ErrorCode, OAuthError},
     form::Form,
     future::EndpointFuture,
     introspection::IntrospectionEndpoint,
     revocation::RevocationEndpoint,
-};
-pub(crate) use self::{
-    answer::{Answer, empty, json},
-    form::read,
 };
 
 /// What went wrong with a body, whatever its type.

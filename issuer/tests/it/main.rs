@@ -10,5 +10,6 @@
     reason = "tests"
 )]
 
+mod endpoints;
 mod support;
 mod tokens;
