@@ -3,6 +3,7 @@
 pub mod attempts;
 pub mod clients;
 pub mod endpoints;
+pub mod grants;
 pub mod keys;
 pub mod store;
 mod time;

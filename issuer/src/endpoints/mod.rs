@@ -5,6 +5,7 @@ mod form;
 mod future;
 mod introspection;
 mod revocation;
+mod token;
 
 pub(crate) use self::{
     answer::{Answer, empty, json},
@@ -16,6 +17,7 @@ pub use self::{
     future::EndpointFuture,
     introspection::IntrospectionEndpoint,
     revocation::RevocationEndpoint,
+    token::TokenEndpoint,
 };
 
 /// What went wrong with a body, whatever its type.

@@ -1,0 +1,131 @@
+//! The token endpoint (RFC 6749 §3.2).
+
+use std::{
+    collections::BTreeMap,
+    convert::Infallible,
+    fmt,
+    sync::Arc,
+    task::{Context, Poll},
+};
+
+use bytes::Bytes;
+use http::{Request, Response, StatusCode, request::Parts};
+use http_body::Body;
+use http_body_util::Full;
+use resource_protector::SetupError;
+use tower_service::Service;
+
+use super::{Answer, BoxError, EndpointFuture, ErrorCode, Form, OAuthError, json, read};
+use crate::{
+    clients::ClientAuthentication,
+    grants::{AnyGrant, Grant, GrantRequest},
+    tokens::TokenIssuer,
+};
+
+/// Issues tokens to clients, by the grants that it has: `POST` with a form, whatever the path.
+#[derive(Clone)]
+pub struct TokenEndpoint {
+    issuer: TokenIssuer,
+    clients: ClientAuthentication,
+    grants: Arc<BTreeMap<String, Arc<dyn AnyGrant>>>,
+}
+
+impl TokenEndpoint {
+    /// An endpoint without grants, for clients that authenticate in this way.
+    pub fn new(issuer: TokenIssuer, clients: ClientAuthentication) -> Self {
+        Self {
+            issuer,
+            clients,
+            grants: Arc::default(),
+        }
+    }
+
+    /// Adds a grant. Clients that are registered for it may use it.
+    ///
+    /// # Errors
+    ///
+    /// When there is one of this name already.
+    pub fn grant(mut self, grant: impl Grant) -> Result<Self, SetupError> {
+        let name = Grant::grant_type(&grant).to_owned();
+        let grants = Arc::make_mut(&mut self.grants);
+        if grants.contains_key(&name) {
+            return Err(SetupError::new(
+                "grant",
+                format_args!("expected each grant once, got {name:?} twice"),
+            ));
+        }
+        grants.insert(name, Arc::new(grant));
+        Ok(self)
+    }
+
+    /// The names of its grants.
+    pub(crate) fn grant_types(&self) -> impl Iterator<Item = &str> {
+        self.grants.keys().map(String::as_str)
+    }
+
+    pub(crate) async fn answer<B>(&self, parts: &Parts, body: B) -> Answer
+    where
+        B: Body,
+        B::Error: Into<BoxError>,
+    {
+        let answered = async {
+            let form = read(parts, body).await?;
+            self.issue(parts, &form).await
+        };
+        answered.await.unwrap_or_else(OAuthError::into_response)
+    }
+
+    async fn issue(&self, parts: &Parts, form: &Form) -> Result<Answer, OAuthError> {
+        let client = self.clients.authenticate(parts, form).await?;
+        let name = form.require("grant_type", "expected the parameter grant_type")?;
+        let grant = self
+            .grants
+            .get(name)
+            .ok_or_else(|| OAuthError::new(ErrorCode::UnsupportedGrantType, "there is no such grant here"))?;
+        if !client.allows_grant(name) {
+            return Err(OAuthError::new(
+                ErrorCode::UnauthorizedClient,
+                "the client may not use this grant",
+            ));
+        }
+        let issued = grant.exchange(&GrantRequest::new(&client, form, &self.issuer)).await?;
+        tracing::info!(
+            target: "resource_protector_issuer::tokens",
+            event = "tokens_issued",
+            client_id = client.id(),
+            grant_type = name,
+            session_id = issued.session_id(),
+            "tokens were issued"
+        );
+        Ok(json(StatusCode::OK, &issued))
+    }
+}
+
+impl<B> Service<Request<B>> for TokenEndpoint
+where
+    B: Body + Send + 'static,
+    B::Data: Send,
+    B::Error: Into<BoxError>,
+{
+    type Response = Response<Full<Bytes>>;
+    type Error = Infallible;
+    type Future = EndpointFuture;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<B>) -> EndpointFuture {
+        let endpoint = self.clone();
+        let (parts, body) = request.into_parts();
+        EndpointFuture::new(async move { endpoint.answer(&parts, body).await })
+    }
+}
+
+impl fmt::Debug for TokenEndpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TokenEndpoint")
+            .field("grants", &self.grants.keys())
+            .finish_non_exhaustive()
+    }
+}
