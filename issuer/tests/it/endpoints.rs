@@ -27,8 +27,8 @@ use crate::support::{API, ISSUER, MINUTE, World, present, terms};
 const SECRET: &str = "0123456789abcdef0123456789abcdef";
 const WRONG: &str = "fedcba9876543210fedcba9876543210";
 
-/// The endpoints of a world with five clients: `app` and `other` get tokens, `spa` does so and is public, `api` is a resource server, and `poster`
-/// sends its secret in the form.
+/// The endpoints of a world with five clients: `app` and `other` get tokens, `spa` does so and is public, `api` is a
+/// resource server, and `poster` sends its secret in the form.
 #[derive(Clone)]
 struct Endpoints {
     introspection: IntrospectionEndpoint,
