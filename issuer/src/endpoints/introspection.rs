@@ -25,13 +25,14 @@ type Permission = Arc<dyn Fn(&Client, &ActiveToken) -> bool + Send + Sync>;
 
 /// Answers resource servers that ask what a token is worth (RFC 7662): a form that is posted, whatever the path.
 ///
-/// Who asks authenticates as a client that is not public. What is not active, be it unknown, over, revoked, another issuer's,
-/// or not for whoever asks, is `{"active":false}` and nothing else (§2.2). `token_type_hint` is not needed, and whatever it says is ignored: every
-/// token is searched for everywhere (§2.1). Answers are not to be stored. While the store cannot be reached it answers 503, and
-/// never that a token is not active.
+/// Who asks authenticates as a client that is not public. What is not active, be it unknown, over, revoked, another
+/// issuer's, or not for whoever asks, is `{"active":false}` and nothing else (§2.2). `token_type_hint` is not needed,
+/// and whatever it says is ignored: every token is searched for everywhere (§2.1). Answers are not to be stored. While
+/// the store cannot be reached it answers 503, and never that a token is not active.
 ///
-/// Unless [said otherwise](Self::permit), only clients that are registered as [resource servers](Client::may_introspect) learn anything, and
-/// of access tokens only: a resource server that does not look at `token_type` would let a refresh token in.
+/// Unless [said otherwise](Self::permit), only clients that are registered as [resource
+/// servers](Client::may_introspect) learn anything, and of access tokens only: a resource server that does not look at
+/// `token_type` would let a refresh token in.
 ///
 /// ```
 /// use axum::Router;
@@ -64,8 +65,9 @@ impl IntrospectionEndpoint {
         }
     }
 
-    /// Decides in another way who may learn what: the client that asks, which has authenticated, and the token that is active. **Who is told
-    /// about tokens of others can find out who uses what** (RFC 7662 §4), so look at one of both at least.
+    /// Decides in another way who may learn what: the client that asks, which has authenticated, and the token that is
+    /// active. **Who is told about tokens of others can find out who uses what** (RFC 7662 §4), so look at one of both
+    /// at least.
     ///
     /// ```
     /// # use resource_protector_issuer::endpoints::IntrospectionEndpoint;

@@ -17,10 +17,10 @@ use crate::{clients::ClientAuthentication, tokens::TokenIssuer};
 
 /// Takes tokens back that clients give back (RFC 7009): a form that is posted, whatever the path.
 ///
-/// The client authenticates in its way; a public one says who it is, and can revoke its own tokens (§2.1). With a refresh token
-/// ends its session and all access tokens of it; an access token ends alone. When the answer is 200, with an empty body, the
-/// token is good no more, here and wherever the list of revocations is known; so it is for a token that was unknown or over
-/// before (§2.2). `token_type_hint` is ignored, and every token is searched for everywhere.
+/// The client authenticates in its way; a public one says who it is, and can revoke its own tokens (§2.1). With a
+/// refresh token ends its session and all access tokens of it; an access token ends alone. When the answer is 200, with
+/// an empty body, the token is good no more, here and wherever the list of revocations is known; so it is for a token
+/// that was unknown or over before (§2.2). `token_type_hint` is ignored, and every token is searched for everywhere.
 ///
 /// | what happened | answer |
 /// |---|---|

@@ -40,6 +40,12 @@ impl TokenEndpoint {
         }
     }
 
+    /// The same, for clients that authenticate in this way.
+    pub(crate) fn authenticated_by(mut self, clients: ClientAuthentication) -> Self {
+        self.clients = clients;
+        self
+    }
+
     /// Adds a grant. Clients that are registered for it may use it.
     ///
     /// # Errors

@@ -103,7 +103,9 @@ impl AuthorizationEndpoint {
             _ => {
                 let mut answer = Response::new(Full::default());
                 *answer.status_mut() = StatusCode::METHOD_NOT_ALLOWED;
-                answer.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, POST"));
+                answer
+                    .headers_mut()
+                    .insert(ALLOW, HeaderValue::from_static("GET, POST"));
                 Ok(answer)
             }
         };
@@ -150,7 +152,11 @@ impl AuthorizationEndpoint {
         match form.get("form") {
             Some("sign_in") => self.sign_in(&visit, &form, parts).await,
             Some("consent") => self.consent(&visit, &form).await,
-            _ => Ok(self.error(StatusCode::BAD_REQUEST, Trouble::BadRequest, Some("It is a form of no page."))),
+            _ => Ok(self.error(
+                StatusCode::BAD_REQUEST,
+                Trouble::BadRequest,
+                Some("It is a form of no page."),
+            )),
         }
     }
 
@@ -218,7 +224,13 @@ impl AuthorizationEndpoint {
         };
         let log_in = visit.log_in.as_ref().map(|(log_in, _)| log_in);
         let now = self.issuer.now().wall;
-        Ok(next_step(&visit.request, log_in, visit.is_made_for_this, has_consent, now))
+        Ok(next_step(
+            &visit.request,
+            log_in,
+            visit.is_made_for_this,
+            has_consent,
+            now,
+        ))
     }
 
     /// Whether they need not be asked again. A client that anybody can pretend to be is asked about every time, unless it is
@@ -229,7 +241,10 @@ impl AuthorizationEndpoint {
             return Ok(false);
         }
         let client_id = visit.client.id();
-        Ok(self.issuer.has_consent(&log_in.subject, client_id, scopes, resources).await?)
+        Ok(self
+            .issuer
+            .has_consent(&log_in.subject, client_id, scopes, resources)
+            .await?)
     }
 
     async fn sign_in(&self, visit: &Visit<'_>, form: &Form, parts: &Parts) -> Result<Answer, Stop> {
@@ -276,7 +291,8 @@ impl AuthorizationEndpoint {
         let log_in = self.log_ins.start(&user.subject, epoch, now.wall)?;
         let made_for = self.log_ins.made_for(&log_in, visit.query);
         let location = format!("{}?{}{SIGNED_IN}{made_for}", self.path, visit.query);
-        let mut answer = redirect(&location).ok_or_else(|| StoreError::new("the query has characters that no URL has"))?;
+        let mut answer =
+            redirect(&location).ok_or_else(|| StoreError::new("the query has characters that no URL has"))?;
         // Whoever knew the browser's identifier before knows nothing any more.
         let cookies = [
             (Cookie::LogIn, self.log_ins.cookie(&log_in)?),
@@ -299,7 +315,11 @@ impl AuthorizationEndpoint {
             return Ok(self.sign_in_page(visit, "", Some(SignInProblem::OutOfDate)));
         };
         let proof = form.get("proof").unwrap_or_default();
-        if visit.is_new_browser || !self.log_ins.is_consent_proof(&visit.browser, log_in, visit.query, proof) {
+        if visit.is_new_browser
+            || !self
+                .log_ins
+                .is_consent_proof(&visit.browser, log_in, visit.query, proof)
+        {
             return Ok(self.consent_page(visit, true));
         }
         match form.get("decision") {
@@ -307,7 +327,9 @@ impl AuthorizationEndpoint {
                 let AuthorizationRequest { scopes, resources, .. } = &visit.request;
                 let client_id = visit.client.id();
                 let subject = &log_in.subject;
-                self.issuer.remember_consent(subject, client_id, scopes, resources).await?;
+                self.issuer
+                    .remember_consent(subject, client_id, scopes, resources)
+                    .await?;
                 let code = self.code(visit).await?;
                 Ok(self.redirect(visit, authorize::Answer::Code(&code)))
             }
@@ -452,4 +474,3 @@ fn hidden<'a>(form: &'a str, proof: &'a str) -> [HiddenField<'a>; 2] {
         },
     ]
 }
-

@@ -1,14 +1,17 @@
 //! The authorization server.
 
-#[allow(dead_code, unused_imports, reason = "for the authorization server")]
+mod authorization;
+mod authorization_server;
 mod authorize;
-#[allow(dead_code, reason = "for the authorization server")]
 mod browser;
-#[allow(dead_code, reason = "for the authorization server")]
 mod headers;
+mod metadata;
 pub mod pages;
 mod seal;
-#[allow(dead_code, reason = "for the authorization server")]
 mod sign_in;
 
-pub use self::seal::SealingKey;
+use self::authorization_server::{AUTHORIZE, INTROSPECT, JWKS, REVOKE, TOKEN};
+pub use self::{
+    authorization_server::{AuthorizationServer, AuthorizationServerBuilder},
+    seal::SealingKey,
+};

@@ -404,3 +404,30 @@ impl<S: Store> AnyStore for S {
         Box::pin(Store::delete_expired(self, now))
     }
 }
+
+/// A store that others have, too.
+pub(crate) struct SharedStore(Arc<dyn AnyStore>);
+
+impl SharedStore {
+    pub(crate) fn new(store: Arc<dyn AnyStore>) -> Self {
+        Self(store)
+    }
+}
+
+impl Store for SharedStore {
+    async fn load(&self, keys: &[Key]) -> Result<Vec<Option<Row>>, StoreError> {
+        self.0.load(keys).await
+    }
+
+    async fn commit(&self, change: &Change) -> Result<Outcome, StoreError> {
+        self.0.commit(change).await
+    }
+
+    async fn list(&self, listing: &Listing) -> Result<Vec<(Key, Row)>, StoreError> {
+        self.0.list(listing).await
+    }
+
+    async fn delete_expired(&self, now: SystemTime) -> Result<usize, StoreError> {
+        self.0.delete_expired(now).await
+    }
+}

@@ -38,7 +38,7 @@ pub use self::{
 };
 use self::{access::Form, ledger::Ledger, subjects::AnySubjectRule};
 
-use crate::{keys::KeyRing, store::AnyStore};
+use crate::{keys::KeyRing, store::SharedStore, time::SharedClock};
 
 /// Issues tokens, exchanges refresh tokens, and takes tokens back. Clones share everything.
 ///
@@ -96,13 +96,13 @@ impl TokenIssuer {
     }
 
     /// The store, for what belongs to the same server.
-    pub(crate) fn store(&self) -> Arc<dyn AnyStore> {
-        self.0.ledger.shared()
+    pub(crate) fn store(&self) -> SharedStore {
+        SharedStore::new(self.0.ledger.shared())
     }
 
     /// The clock, likewise.
-    pub(crate) fn clock(&self) -> Arc<dyn Clock> {
-        Arc::clone(&self.0.clock)
+    pub(crate) fn clock(&self) -> SharedClock {
+        SharedClock(Arc::clone(&self.0.clock))
     }
 
     /// The keys that access tokens are signed with, if they are JWTs.

@@ -10,6 +10,7 @@
     reason = "tests"
 )]
 
+mod endpoints;
 mod servers;
 mod stores;
 mod support;

@@ -9,6 +9,6 @@ mod step;
 pub(super) use self::{
     answer::{Answer, ErrorCode},
     parameters::Parameters,
-    request::{AuthorizationRequest, ClientView, Prompt, Refused, judge},
+    request::{AuthorizationRequest, Refused, judge},
     step::{Step, next_step},
 };
