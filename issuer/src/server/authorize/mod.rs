@@ -2,12 +2,14 @@
 //! 4.1.1; RFC 7636; RFC 8707; RFC 9207; RFC 9700).
 
 mod answer;
+mod client;
 mod parameters;
 mod request;
 mod step;
 
 pub(super) use self::{
     answer::{Answer, ErrorCode},
+    client::ClientView,
     parameters::Parameters,
     request::{AuthorizationRequest, Refused, judge},
     step::{Step, next_step},
