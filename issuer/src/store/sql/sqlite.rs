@@ -65,7 +65,7 @@ pub struct SqliteStore {
 
 impl SqliteStore {
     /// Opens a file, and makes or brings up to date the tables in it. A file that is not there is made, for its owner alone
-    /// (mode 0600); the folder has to be there.
+    /// (mode 0600); one that is there keeps its mode. The folder has to be there.
     ///
     /// # Errors
     ///
@@ -118,7 +118,7 @@ impl SqliteStore {
     }
 
     async fn migrate(&self) -> Result<(), StoreError> {
-        let mut lease = self.lease_writer().await?;
+        let mut lease = lease(&self.writer).await?;
         begin(&mut lease).await.map_err(failed)?;
         let had = count_migrations(&mut lease).await.map_err(failed)?;
         let missing = missing(SQLITE, &MIGRATIONS, had)?;
@@ -135,18 +135,8 @@ impl SqliteStore {
         Ok(())
     }
 
-    /// Setting the journal mode is refused while another process sets it, without waiting.
-    async fn lease_writer(&self) -> Result<Lease<Sqlite>, StoreError> {
-        loop {
-            match Lease::of(&self.writer).await {
-                Err(error) if is_busy(&error) => tokio::time::sleep(Duration::from_millis(10)).await,
-                lease => return lease.map_err(failed),
-            }
-        }
-    }
-
     async fn write(&self, change: &Change) -> Result<Outcome, StoreError> {
-        let mut lease = self.lease_writer().await?;
+        let mut lease = lease(&self.writer).await?;
         let work = async {
             begin(&mut lease).await?;
             let keys = named(change.steps().map(|(key, ..)| key));
@@ -180,7 +170,7 @@ impl SqliteStore {
 
     /// Deletes some rows, and says how many.
     async fn delete_some(&self, now: i64) -> Result<u64, StoreError> {
-        let mut lease = self.lease_writer().await?;
+        let mut lease = lease(&self.writer).await?;
         let work = async {
             begin(&mut lease).await?;
             let delete = sqlx::query(DELETE_EXPIRED).bind(now).bind(super::BATCH);
@@ -198,7 +188,7 @@ impl Store for SqliteStore {
     async fn load(&self, keys: &[Key]) -> Result<Vec<Option<Row>>, StoreError> {
         check_keys(keys)?;
         let load = async {
-            let mut lease = Lease::of(&self.readers).await.map_err(failed)?;
+            let mut lease = lease(&self.readers).await?;
             let found = sqlx::query_as(LOAD).bind(named(keys));
             let found = found.fetch_all(&mut *lease).await.map_err(failed)?;
             lease.give_back();
@@ -214,7 +204,7 @@ impl Store for SqliteStore {
 
     async fn list(&self, listing: &Listing) -> Result<Vec<(Key, Row)>, StoreError> {
         let list = async {
-            let mut lease = Lease::of(&self.readers).await.map_err(failed)?;
+            let mut lease = lease(&self.readers).await?;
             let mut list = match &listing.owner {
                 Some(owner) => sqlx::query_as(LIST_OF_OWNER)
                     .bind(listing.kind.as_str())
@@ -246,6 +236,16 @@ impl Store for SqliteStore {
 impl fmt::Debug for SqliteStore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("SqliteStore").finish_non_exhaustive()
+    }
+}
+
+/// A connection. Setting the journal mode of a new file is refused while another process does, without waiting.
+async fn lease(pool: &SqlitePool) -> Result<Lease<Sqlite>, StoreError> {
+    loop {
+        match Lease::of(pool).await {
+            Err(error) if is_busy(&error) => tokio::time::sleep(Duration::from_millis(10)).await,
+            lease => return lease.map_err(failed),
+        }
     }
 }
 
@@ -304,3 +304,21 @@ fn for_its_owner_alone(options: &mut fs::OpenOptions) {
 
 #[cfg(not(unix))]
 fn for_its_owner_alone(_: &mut fs::OpenOptions) {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn every_connection_writes_ahead_and_waits_for_the_disk() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = SqliteStore::open(folder.path().join("a")).await.unwrap();
+        for pool in [&store.readers, &store.writer] {
+            let mode: String = sqlx::query_scalar("PRAGMA journal_mode").fetch_one(pool).await.unwrap();
+            assert_eq!(mode, "wal");
+            // 2 is FULL.
+            let synchronous: i64 = sqlx::query_scalar("PRAGMA synchronous").fetch_one(pool).await.unwrap();
+            assert_eq!(synchronous, 2);
+        }
+    }
+}
