@@ -1,11 +1,12 @@
 //! Tokens that are good by what they say, and good no more: which ones, and until when that has to be known.
 
 mod cut_off;
+mod known;
 mod memory;
 mod terms;
 mod view;
 
-use std::{fmt, sync::Arc};
+use std::{fmt, sync::Arc, time::Duration};
 
 pub use self::{
     cut_off::{CutOff, RevokedBy},
@@ -62,6 +63,16 @@ pub trait RevocationList: Send + Sync + 'static {
         let _ = now;
         true
     }
+
+    /// How old what is known here may be: every revocation that was made longer ago is known. `None`, as by default, where
+    /// that is not told; [`Duration::MAX`] where it could be told, but nothing is known so far.
+    ///
+    /// A [guard for sensitive routes](crate::ResourceProtectorLayer::require_fresh) lets nobody in where it is older than the
+    /// route bears, and is not built where it is `None`. What is too young lets in whose token was revoked meanwhile.
+    fn age(&self, now: Moment) -> Option<Duration> {
+        let _ = now;
+        None
+    }
 }
 
 impl<L: RevocationList> RevocationList for Arc<L> {
@@ -75,6 +86,10 @@ impl<L: RevocationList> RevocationList for Arc<L> {
 
     fn is_in_step(&self, now: Moment) -> bool {
         L::is_in_step(self, now)
+    }
+
+    fn age(&self, now: Moment) -> Option<Duration> {
+        L::age(self, now)
     }
 }
 
@@ -128,6 +143,8 @@ pub enum RevokeError {
     Unpublished(String),
 }
 
+const OUT_OF_STEP: &str = "what is known of revocations is out of date";
+
 /// The list of a protector. It judges tokens on every request, whoever validated them.
 #[derive(Clone)]
 pub(crate) struct Revocation(Arc<dyn RevocationList>);
@@ -137,17 +154,30 @@ impl Revocation {
         Self(Arc::new(list))
     }
 
-    pub(crate) fn judge(&self, token: &CurrentToken, now: Moment) -> Result<(), Rejection> {
+    /// By knowledge that is no older than this.
+    pub(crate) fn judge(&self, token: &CurrentToken, now: Moment, max_age: Option<Duration>) -> Result<(), Rejection> {
         self.0.terms().judge(token)?;
         match self.0.verdict(token, now) {
+            Verdict::Clear if max_age.is_some_and(|max_age| self.is_older_than(max_age, now)) => Err(
+                Rejection::unavailable("the route demands younger knowledge of revocations than there is"),
+            ),
             Verdict::Clear => Ok(()),
-            Verdict::CutOff => Err(Rejection::invalid_token(Reason::Revoked, "the token was cut off")),
-            Verdict::Unknown => Err(Rejection::unavailable("what is known of revocations is out of date")),
+            Verdict::CutOff => Err(Rejection::invalid_token(Reason::Revoked, "the token was revoked")),
+            Verdict::Unknown => Err(Rejection::unavailable(OUT_OF_STEP)),
         }
     }
 
-    pub(crate) fn is_in_step(&self, now: Moment) -> bool {
-        self.0.is_in_step(now)
+    fn is_older_than(&self, max_age: Duration, now: Moment) -> bool {
+        self.0.age(now).is_none_or(|age| age > max_age)
+    }
+
+    /// Why not everything that has to be known of revocations is.
+    pub(crate) fn problem(&self, now: Moment) -> Option<&'static str> {
+        (!self.0.is_in_step(now)).then_some(OUT_OF_STEP)
+    }
+
+    pub(crate) fn tells_its_age(&self, now: Moment) -> bool {
+        self.0.age(now).is_some()
     }
 }
 
