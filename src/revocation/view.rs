@@ -11,6 +11,7 @@ use std::{
 use super::{
     CutOff, RevocationTerms, RevokeError,
     known::{Entry, Known},
+    next_number,
     terms::LONGEST,
 };
 use crate::{clock::Moment, token::CurrentToken};
@@ -23,9 +24,6 @@ const LONGEST_NAME: usize = 16 * 1024;
 
 /// For how much longer than it has to be a revocation is known: tokens live longer by a leeway, 300 s at the most.
 const MARGIN: Duration = Duration::from_secs(360);
-
-/// Numbers the versions of all views, so that no two of them ever have the same.
-static NEXT_VERSION: AtomicU64 = AtomicU64::new(1);
 
 /// Revocations, and which tokens were found clear of them.
 ///
@@ -43,7 +41,7 @@ impl View {
         Self {
             terms,
             capacity: AtomicUsize::new(CAPACITY),
-            version: AtomicU64::new(NEXT_VERSION.fetch_add(1, Ordering::Relaxed)),
+            version: AtomicU64::new(next_number()),
             known: RwLock::default(),
         }
     }
@@ -81,8 +79,7 @@ impl View {
             return Ok(None);
         };
         // Before the lock is given back: who finds this version finds what was added, too.
-        self.version
-            .store(NEXT_VERSION.fetch_add(1, Ordering::Relaxed), Ordering::Release);
+        self.version.store(next_number(), Ordering::Release);
         drop(known);
         Ok(Some(CutOff {
             issued_before: kept.issued_before,
