@@ -58,9 +58,11 @@ impl View {
     pub(super) fn cuts_off(&self, token: &CurrentToken) -> bool {
         // Taken before the look, so that what is added meanwhile makes it look again.
         let version = self.version.load(Ordering::Acquire);
-        if token.was_cleared_by(version) {
-            return false;
-        }
+        !token.was_cleared_by(version) && self.look_up(token, version)
+    }
+
+    /// Whether a revocation concerns this token. If none does, it is clear by the version that there was before.
+    fn look_up(&self, token: &CurrentToken, version: u64) -> bool {
         let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
         let is_cut_off = known.concern(token, &self.terms);
         drop(known);
@@ -278,6 +280,15 @@ mod tests {
         assert!(view.cuts_off(&token));
         // And by every copy of it, for good.
         assert!(view.cuts_off(&token.clone()) && view.cuts_off(&token));
+    }
+
+    #[test]
+    fn a_look_that_began_before_a_revocation_leaves_no_token_clear_after_it() {
+        let (view, token) = (view(), token());
+        let began = view.version.load(Ordering::Acquire);
+        view.record(&CutOff::token(ISSUER, "another"), now()).unwrap();
+        assert!(!view.look_up(&token, began));
+        assert!(!token.was_cleared_by(view.version.load(Ordering::Acquire)));
     }
 
     #[test]

@@ -627,6 +627,34 @@ async fn on_a_sensitive_route_a_revocation_counts_and_so_does_the_answer_about_a
 }
 
 #[tokio::test]
+async fn behind_one_guard_jwts_go_by_the_list_alone_and_opaque_tokens_are_asked_about_as_well() {
+    let clock = TestClock::new();
+    let issuer = TestIssuer::new(ISSUER).with_clock(clock.clone());
+    let both = ByIssuer::new()
+        .issuer(ISSUER, jwts(&issuer))
+        .opaque(introspected(&issuer));
+    let list = Scripted::saying(Verdict::Clear);
+    let layer = ResourceProtectorLayer::new(both).clock(clock.clone());
+    assert!(layer.require_fresh(5 * SECOND).is_err());
+    let layer = layer.revocation(list.clone());
+    let jwt = issuer.access_token(API).lifetime(HOUR).mint();
+    let opaque = issuer.opaque_token(API).lifetime(HOUR).mint();
+    for token in [&jwt, &opaque] {
+        assert_eq!(sensitive(&layer, 5 * SECOND, token).await.status(), 200);
+    }
+    clock.advance(6 * SECOND);
+    for token in [&jwt, &opaque] {
+        assert_eq!(sensitive(&layer, 5 * SECOND, token).await.status(), 200);
+    }
+    assert_eq!(issuer.requests("/tenant/introspect"), 2);
+    list.is_old(Some(6 * SECOND));
+    for token in [&jwt, &opaque] {
+        let reply = sensitive(&layer, 5 * SECOND, token).await;
+        assert_refused(&reply, 503, Some("temporarily_unavailable"));
+    }
+}
+
+#[tokio::test]
 async fn a_sensitive_route_is_not_built_over_a_list_that_does_not_tell_how_old_it_is() {
     for kind in KINDS {
         let api = Api::new(kind, [RevokedBy::Subject]);
