@@ -72,6 +72,23 @@
 //! over where there is anything else. The length of a token is limited in each of them. Answers to a token from any other place
 //! than `Authorization` get `Cache-Control: private`, since shared caches know of that field alone (RFC 9111 §3.5).
 //!
+//! # Revocation
+//!
+//! A JWT that is verified here is good until it expires, whatever has happened since. Where that is too long:
+//!
+//! | what has to end a token | use |
+//! |---|---|
+//! | what this service knows of, or is told: a log-out, also everywhere, a new password, a disabled account or client | [`ResourceProtectorLayer::revocation`] with a [`RevocationList`]: the next request is refused |
+//! | what only the authorization server knows of | [`IntrospectionValidator`]: it is asked, and its answers are remembered, for 60 s unless set |
+//! | both | both: the list is asked about every token, whoever validated it |
+//!
+//! [`MemoryRevocationList`] is for one process. It is told by [`Revoke::revoke`] of [`CutOff`]s, which name whose tokens are over,
+//! and no tokens: `CutOff::subject(issuer, "alice", now)` logs alice out everywhere, also where nobody has seen her token yet, and
+//! spares what is issued to her later. [`RevocationTerms`] say by what tokens are revoked and for how long they live at the most;
+//! a token that lacks it, or lives longer, is 401. A list that cannot say is 503.
+//!
+//! The authorization server has to be told as well: a refresh token gets the next access token, which the cut-off spares.
+//!
 //! # Configuration
 //!
 //! The feature `config` makes all of this from a TOML file: issuers, audience, and what each path demands. See [`config`].

@@ -36,6 +36,7 @@ mod ready;
 mod recipes;
 mod refusals;
 mod remembered;
+mod revocation;
 mod routes;
 mod servers;
 mod speed;
