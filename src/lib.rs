@@ -158,7 +158,7 @@
 #![cfg_attr(docsrs, feature(doc_cfg))]
 // With all features nothing is dead. With some, the parts they share have corners that only the others use.
 #![cfg_attr(
-    not(all(feature = "jwt", feature = "introspection", feature = "config")),
+    not(all(feature = "jwt", feature = "introspection", feature = "config", feature = "redis")),
     allow(dead_code, unused_imports)
 )]
 
@@ -223,6 +223,8 @@ pub use crate::fetch::ReqwestFetch;
 pub use crate::introspection::{ClientAuth, IntrospectionValidator};
 #[cfg(feature = "jwt")]
 pub use crate::jwt::{AccessTokenMark, Algorithm, HmacAlgorithm, JwtValidator, OptionalClaim, Tenants};
+#[cfg(feature = "redis")]
+pub use crate::revocation::RedisRevocationList;
 #[cfg(any(feature = "introspection", feature = "reqwest"))]
 pub use crate::secret::Secret;
 pub use crate::{

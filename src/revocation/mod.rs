@@ -2,11 +2,15 @@
 
 mod cut_off;
 mod memory;
+#[cfg(feature = "redis")]
+mod redis;
 mod terms;
 mod view;
 
 use std::{fmt, sync::Arc};
 
+#[cfg(feature = "redis")]
+pub use self::redis::RedisRevocationList;
 pub use self::{
     cut_off::{CutOff, RevokedBy},
     memory::MemoryRevocationList,

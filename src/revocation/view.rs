@@ -19,7 +19,7 @@ pub(super) const CAPACITY: usize = 1_000_000;
 const LONGEST_NAME: usize = 16 * 1024;
 
 /// For how much longer than it has to be a revocation is known: tokens live longer by a leeway, 300 s at the most.
-const MARGIN: Duration = Duration::from_secs(360);
+pub(super) const MARGIN: Duration = Duration::from_secs(360);
 
 /// Revocations that are over within the same so many seconds are forgotten together.
 const BUCKET: u64 = 60;
@@ -56,7 +56,8 @@ struct OfIssuer {
     clients: HashMap<Arc<str>, Entry>,
 }
 
-type Name = (Arc<str>, RevokedBy, Arc<str>);
+/// Whose tokens are over: issuer and identifier.
+pub(super) type Name = (Arc<str>, RevokedBy, Arc<str>);
 
 #[derive(Clone, Copy)]
 struct Entry {
@@ -73,6 +74,14 @@ impl View {
             capacity: CAPACITY,
             version: AtomicU64::new(NEXT_VERSION.fetch_add(1, Ordering::Relaxed)),
             known: RwLock::default(),
+        }
+    }
+
+    /// A view of the same kind, without revocations.
+    pub(super) fn empty(&self) -> Self {
+        Self {
+            capacity: self.capacity,
+            ..Self::new(self.terms.clone())
         }
     }
 
@@ -166,9 +175,44 @@ impl View {
         }))
     }
 
-    #[cfg(test)]
+    /// How many revocations are known.
     pub(super) fn len(&self) -> usize {
-        self.known.read().unwrap().count
+        self.known.read().unwrap_or_else(PoisonError::into_inner).count
+    }
+
+    /// What is known of one name, unless it is over.
+    pub(super) fn known_of(&self, (issuer, by, id): &Name, now: Moment) -> Option<CutOff> {
+        let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
+        let entry = known.issuers.get(issuer)?.of(*by).get(id)?;
+        (entry.over_at > now.monotonic).then(|| CutOff {
+            issued_before: entry.issued_before,
+            until: Some(entry.until),
+            ..CutOff::new(*by, issuer.as_ref(), id.as_ref())
+        })
+    }
+
+    /// The names of which another view knows nothing, or less, in no order.
+    pub(super) fn names_beyond(&self, other: &Self) -> Vec<Name> {
+        let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
+        let theirs = other.known.read().unwrap_or_else(PoisonError::into_inner);
+        let mut names = Vec::new();
+        for (issuer, of_issuer) in &known.issuers {
+            let of_theirs = theirs.issuers.get(issuer);
+            for by in [
+                RevokedBy::TokenId,
+                RevokedBy::Session,
+                RevokedBy::Subject,
+                RevokedBy::Client,
+            ] {
+                for (id, entry) in of_issuer.of(by) {
+                    let there = of_theirs.and_then(|of_issuer| of_issuer.of(by).get(id));
+                    if there.is_none_or(|there| !there.and(*entry).covers_no_more_than(there)) {
+                        names.push((Arc::clone(issuer), by, Arc::clone(id)));
+                    }
+                }
+            }
+        }
+        names
     }
 }
 
@@ -252,6 +296,15 @@ impl OfIssuer {
             RevokedBy::Session => &mut self.sessions,
             RevokedBy::Subject => &mut self.subjects,
             RevokedBy::Client => &mut self.clients,
+        }
+    }
+
+    fn of(&self, by: RevokedBy) -> &HashMap<Arc<str>, Entry> {
+        match by {
+            RevokedBy::TokenId => &self.tokens,
+            RevokedBy::Session => &self.sessions,
+            RevokedBy::Subject => &self.subjects,
+            RevokedBy::Client => &self.clients,
         }
     }
 
