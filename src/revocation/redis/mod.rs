@@ -369,29 +369,30 @@ impl Shared {
     }
 
     async fn tell(&self, cut_off: CutOff) -> Result<(), LinkError> {
-        let mut link = self.teller().await?;
-        let told = match link.tell(std::slice::from_ref(&cut_off), false).await {
-            Err(LinkError::Gone) => match link.begin().await {
-                Ok(()) => link.tell(&[cut_off], false).await,
-                Err(error) => Err(error),
-            },
-            told => told,
-        };
-        if told.is_err() {
-            // Whatever it was, a new connection knows nothing of it.
-            *self.teller.lock().await = None;
+        // Redis may have been restarted since the connection was made: that is no reason not to tell it.
+        let kept = self.teller.lock().await.clone();
+        if let Some(link) = kept
+            && tell_over(link, &cut_off).await.is_ok()
+        {
+            return Ok(());
         }
-        told
-    }
-
-    async fn teller(&self) -> Result<Link, LinkError> {
         let mut teller = self.teller.lock().await;
-        if let Some(link) = &*teller {
-            return Ok(link.clone());
-        }
+        *teller = None;
         let link = Link::connect(&self.client, &self.key).await?;
-        *teller = Some(link.clone());
-        Ok(link)
+        let kept = teller.insert(link).clone();
+        drop(teller);
+        tell_over(kept, &cut_off).await
+    }
+}
+
+async fn tell_over(mut link: Link, cut_off: &CutOff) -> Result<(), LinkError> {
+    let cut_off = std::slice::from_ref(cut_off);
+    match link.tell(cut_off, false).await {
+        Err(LinkError::Gone) => {
+            link.begin().await?;
+            link.tell(cut_off, false).await
+        }
+        told => told,
     }
 }
 
@@ -410,3 +411,6 @@ fn client(url: &str) -> Result<Client, SetupError> {
         Err(_) => unusable("expected the URL of a Redis server, got one that cannot be used"),
     }
 }
+
+#[cfg(test)]
+mod tests;
