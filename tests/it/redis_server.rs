@@ -41,6 +41,12 @@ pub async fn within<T>(time: Duration, what: &str, mut look: impl AsyncFnMut() -
     }
 }
 
+/// Sends a signal to a process that the test has started.
+pub fn signal(name: &str, pid: u32) {
+    let sent = Command::new("kill").args([name, &pid.to_string()]).status().unwrap();
+    assert!(sent.success());
+}
+
 /// Ends when it goes out of scope.
 pub struct Redis {
     process: Option<Child>,
@@ -105,9 +111,8 @@ impl Redis {
         client.get_multiplexed_async_connection().await.unwrap()
     }
 
-    fn signal(&self, signal: &str) {
-        let pid = self.process.as_ref().unwrap().id().to_string();
-        assert!(Command::new("kill").args([signal, &pid]).status().unwrap().success());
+    fn signal(&self, name: &str) {
+        signal(name, self.process.as_ref().unwrap().id());
     }
 
     /// Whether it answers at last; not, when it has ended.
