@@ -23,8 +23,11 @@ use tokio::{
     process::{Child, Command},
     task::JoinHandle,
 };
+use tracing::Level;
+use tracing_subscriber::{Registry, layer::SubscriberExt as _};
 
 use crate::{
+    audit::Trail,
     redis_server::{Redis, Wire, eventually, signal, within},
     support::example,
 };
@@ -272,7 +275,9 @@ async fn length(connection: &mut MultiplexedConnection) -> usize {
 }
 
 #[tokio::test]
-async fn a_redis_that_is_emptied_while_it_runs_is_told_again() {
+async fn a_redis_that_is_emptied_while_it_runs_is_told_again_and_the_trail_says_so() {
+    let trail = Trail::of("resource_protector::revocation");
+    let _guard = tracing::subscriber::set_default(Registry::default().with(trail.clone()));
     let redis = Redis::start().await;
     let driven = Driven::start(list(&redis.url())).await;
     driven.list.revoke(cut_off("alice")).await.unwrap();
@@ -284,6 +289,37 @@ async fn a_redis_that_is_emptied_while_it_runs_is_told_again() {
     })
     .await;
     assert_eq!(driven.of("bob"), Verdict::Clear);
+    let expected = [
+        (Level::WARN, "mirror_unknown"),
+        (Level::INFO, "mirror_loaded"),
+        (Level::INFO, "mirror_in_step"),
+        (Level::WARN, "mirror_reset"),
+        (Level::WARN, "mirror_told_again"),
+    ];
+    let expected = expected.map(|(level, name)| (level, name.to_owned()));
+    within(A_SECOND, "the trail", async || {
+        (trail.named() == expected).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_connection_that_was_closed_is_no_reason_not_to_tell_redis() {
+    let redis = Redis::start().await;
+    let list = list(&redis.url());
+    list.revoke(cut_off("alice")).await.unwrap();
+    let mut connection = redis.connection().await;
+    let mut kill = redis::cmd("CLIENT");
+    let killed: usize = kill
+        .arg("KILL")
+        .arg("TYPE")
+        .arg("normal")
+        .query_async(&mut connection)
+        .await
+        .unwrap();
+    assert_eq!(killed, 1);
+    list.revoke(cut_off("bob")).await.unwrap();
+    assert_eq!(length(&mut connection).await, 3);
 }
 
 #[tokio::test]

@@ -245,10 +245,11 @@ impl Mirror {
         if !self.list.view.terms().include(told.cut_off.by) || is_over(told.cut_off.until, now) {
             return;
         }
-        match self.list.view.record(&told.cut_off, now) {
+        let cut_off = wire::rounded(told.cut_off, self.list.last_end(now));
+        match self.list.view.record(&cut_off, now) {
             Ok(_) => {
                 // It has room for what the other has room for.
-                let _ = loaded.there.as_ref().map(|there| there.record(&told.cut_off, now));
+                let _ = loaded.there.as_ref().map(|there| there.record(&cut_off, now));
             }
             Err(RevokeError::Full(capacity)) => {
                 if loaded.is_complete {
@@ -267,14 +268,17 @@ impl Mirror {
     }
 
     fn miss(&self, loaded: &mut Loaded, id: &str, problem: Unreadable) {
-        tracing::error!(
-            target: "resource_protector::revocation",
-            event = "mirror_unreadable",
-            list = self.list.name,
-            entry = id,
-            %problem,
-            "it cannot be said what an entry revokes: nobody is let in while it is there",
-        );
+        // One is enough to find out what is wrong, and there may be any number.
+        if loaded.is_complete {
+            tracing::error!(
+                target: "resource_protector::revocation",
+                event = "mirror_unreadable",
+                list = self.list.name,
+                entry = id,
+                %problem,
+                "it cannot be said what an entry revokes: nobody is let in while it is there",
+            );
+        }
         loaded.is_complete = false;
     }
 

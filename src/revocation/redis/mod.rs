@@ -13,7 +13,7 @@ use std::{
         Arc,
         atomic::{AtomicBool, AtomicU8, Ordering},
     },
-    time::Duration,
+    time::{Duration, SystemTime},
 };
 
 use redis::{Client, ConnectionAddr, IntoConnectionInfo as _};
@@ -77,7 +77,7 @@ const LONGEST_BOUND: Duration = Duration::from_secs(24 * 3600);
 ///
 /// Entries are taken out of the stream an hour after the last token that they concern has expired. An entry that cannot be
 /// read, perhaps of a later version of this library, may revoke anything: while it is there nobody is let in, and
-/// `mirror_unreadable` says its identifier, for `XDEL`. The same holds when something other than this library takes away the
+/// `mirror_unreadable` says the identifier of the first, for `XDEL`. The same holds when something else takes away the
 /// entry `0-1`, with which the stream begins: delete the stream, and every process tells what it knows again. So no
 /// eviction of keys without an expiry: `maxmemory-policy noeviction`, or one of `volatile-…`.
 ///
@@ -262,8 +262,7 @@ impl Revoke for RedisRevocationList {
     async fn revoke(&self, cut_off: CutOff) -> Result<(), RevokeError> {
         let shared = &self.0;
         let now = shared.clock.now();
-        let last = now.wall.checked_add(shared.view.terms().longest_life());
-        let cut_off = wire::rounded(cut_off, last.unwrap_or(now.wall));
+        let cut_off = wire::rounded(cut_off, shared.last_end(now));
         let news = shared.view.record(&cut_off, now)?;
         // What is no news here may be news there: this may be another try.
         let known = news.unwrap_or(cut_off);
@@ -324,6 +323,12 @@ enum Said {
 }
 
 impl Shared {
+    /// When every token has expired that has been issued until now.
+    fn last_end(&self, now: Moment) -> SystemTime {
+        let longest_life = self.view.terms().longest_life();
+        now.wall.checked_add(longest_life).unwrap_or(now.wall)
+    }
+
     fn standing(&self, now: Moment) -> Standing {
         let standing = self.freshness.standing(now);
         let is = match standing {
@@ -358,7 +363,7 @@ impl Shared {
                 age_seconds,
                 "what is known of revocations is out of date, and used all the same",
             ),
-            Standing::Unknown => tracing::error!(
+            Standing::Unknown => tracing::warn!(
                 target: "resource_protector::revocation",
                 event = "mirror_unknown",
                 list = self.name,
