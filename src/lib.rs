@@ -152,6 +152,11 @@
 //! `keys_replaced` and `key_skipped`, and trouble with metadata is `metadata_failed`, of the target
 //! `resource_protector::discovery`.
 //!
+//! A list of revocations on Redis has the target `resource_protector::revocation`, a field `list` with its name, and the events
+//! `mirror_loaded` (everything is known), `mirror_lost` (nothing is heard), `mirror_reset` (Redis has lost what it knew),
+//! `mirror_told_again` (and was told it), `mirror_stale`, `mirror_unknown` and `mirror_in_step` (how old what is known has
+//! become, when tokens are judged by it), `revocation_untold`, and the faults `mirror_full` and `mirror_unreadable`.
+//!
 //! ## Metrics
 //!
 //! With the feature `metrics` everything below is counted by whichever recorder of the `metrics` crate the program has
@@ -165,6 +170,7 @@
 //! | `resource_protector_upstream_seconds` | histogram | `endpoint` | how long they took |
 //! | `resource_protector_breaker_changes_total` | counter | `to`: `open`, `half_open`, `closed` | how often a server was left alone, tried, and taken up again |
 //! | `resource_protector_breaker_state` | gauge | `asked`: who is asked about tokens, by issuer or by URL | 0: closed; 1: half-open, the next call is a trial; 2: open, none is made |
+//! | `resource_protector_revocations_age_seconds` | gauge | `list`: its name | how old is what is known of revocations, on a list on Redis |
 //! | `resource_protector_key_set_age_seconds` | gauge | `asked`: who is asked for keys, by identifier or by URL | how long ago the keys were fetched |
 //!
 //! Gauges are taken when [`ready`](ResourceProtectorLayer::ready) is asked: by a readiness probe, or just before metrics are
@@ -175,7 +181,7 @@
 #![cfg_attr(docsrs, feature(doc_cfg))]
 // With all features nothing is dead. With some, the parts they share have corners that only the others use.
 #![cfg_attr(
-    not(all(feature = "jwt", feature = "introspection", feature = "config")),
+    not(all(feature = "jwt", feature = "introspection", feature = "config", feature = "redis")),
     allow(dead_code, unused_imports)
 )]
 
@@ -240,6 +246,8 @@ pub use crate::fetch::ReqwestFetch;
 pub use crate::introspection::{ClientAuth, IntrospectionValidator};
 #[cfg(feature = "jwt")]
 pub use crate::jwt::{AccessTokenMark, Algorithm, HmacAlgorithm, JwtValidator, OptionalClaim, Tenants};
+#[cfg(feature = "redis")]
+pub use crate::revocation::RedisRevocationList;
 #[cfg(any(feature = "introspection", feature = "reqwest"))]
 pub use crate::secret::Secret;
 pub use crate::{

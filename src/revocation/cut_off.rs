@@ -42,7 +42,7 @@ pub struct CutOff {
 }
 
 impl CutOff {
-    fn new(by: RevokedBy, issuer: impl Into<String>, id: impl Into<String>) -> Self {
+    pub(super) fn new(by: RevokedBy, issuer: impl Into<String>, id: impl Into<String>) -> Self {
         Self {
             by,
             issuer: issuer.into(),

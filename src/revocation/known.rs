@@ -33,7 +33,8 @@ struct OfIssuer {
     clients: HashMap<Arc<str>, Entry>,
 }
 
-type Name = (Arc<str>, RevokedBy, Arc<str>);
+/// Whose tokens are over: issuer and identifier.
+pub(super) type Name = (Arc<str>, RevokedBy, Arc<str>);
 
 #[derive(Clone, Copy)]
 pub(super) struct Entry {
@@ -137,22 +138,56 @@ impl Known {
         }
     }
 
-    #[cfg(test)]
+    /// How many there are.
     pub(super) fn len(&self) -> usize {
-        let entries = self.issuers.values().map(|of_issuer| {
-            let OfIssuer {
-                tokens,
-                sessions,
-                subjects,
-                clients,
-            } = of_issuer;
-            tokens.len() + sessions.len() + subjects.len() + clients.len()
-        });
-        assert_eq!(entries.sum::<usize>(), self.count);
-        assert_eq!(self.ends.values().map(Vec::len).sum::<usize>(), self.count);
         self.count
     }
+
+    /// What is known of one name, unless it is over.
+    pub(super) fn known_of(&self, (issuer, by, id): &Name, now: Instant) -> Option<CutOff> {
+        let entry = self.issuers.get(issuer)?.of(*by).get(id)?;
+        (entry.over_at > now).then(|| CutOff {
+            issued_before: entry.issued_before,
+            until: Some(entry.until),
+            ..CutOff::new(*by, issuer.as_ref(), id.as_ref())
+        })
+    }
+
+    /// The names of which the others say nothing, or less, in no order.
+    pub(super) fn names_beyond(&self, others: &Self) -> Vec<Name> {
+        let mut names = Vec::new();
+        for (issuer, of_issuer) in &self.issuers {
+            let of_theirs = others.issuers.get(issuer);
+            for by in ALL {
+                for (id, entry) in of_issuer.of(by) {
+                    let there = of_theirs.and_then(|of_issuer| of_issuer.of(by).get(id));
+                    if there.is_none_or(|there| !there.and(*entry).covers_no_more_than(*there)) {
+                        names.push((Arc::clone(issuer), by, Arc::clone(id)));
+                    }
+                }
+            }
+        }
+        names
+    }
+
+    /// Whether what is counted is what is there.
+    #[cfg(test)]
+    pub(super) fn is_counted_right(&self) -> bool {
+        let entries = self
+            .issuers
+            .values()
+            .flat_map(|of_issuer| ALL.map(|by| of_issuer.of(by).len()));
+        entries.sum::<usize>() == self.count && self.ends.values().map(Vec::len).sum::<usize>() == self.count
+    }
 }
+
+/// By what tokens are revoked.
+const ALL: [RevokedBy; 4] = [
+    RevokedBy::TokenId,
+    RevokedBy::Session,
+    RevokedBy::Subject,
+    RevokedBy::Client,
+];
 
 fn bucket(began: Instant, moment: Instant) -> u64 {
     moment.saturating_duration_since(began).as_secs() / BUCKET
@@ -165,6 +200,15 @@ impl OfIssuer {
             RevokedBy::Session => &mut self.sessions,
             RevokedBy::Subject => &mut self.subjects,
             RevokedBy::Client => &mut self.clients,
+        }
+    }
+
+    fn of(&self, by: RevokedBy) -> &HashMap<Arc<str>, Entry> {
+        match by {
+            RevokedBy::TokenId => &self.tokens,
+            RevokedBy::Session => &self.sessions,
+            RevokedBy::Subject => &self.subjects,
+            RevokedBy::Client => &self.clients,
         }
     }
 

@@ -3,6 +3,8 @@
 mod cut_off;
 mod known;
 mod memory;
+#[cfg(feature = "redis")]
+mod redis;
 mod terms;
 mod view;
 
@@ -15,6 +17,8 @@ use std::{
     time::Duration,
 };
 
+#[cfg(feature = "redis")]
+pub use self::redis::RedisRevocationList;
 pub use self::{
     cut_off::{CutOff, RevokedBy},
     memory::MemoryRevocationList,

@@ -10,7 +10,7 @@ use std::{
 
 use super::{
     CutOff, RevocationTerms, RevokeError,
-    known::{Entry, Known},
+    known::{Entry, Known, Name},
     next_number,
     terms::LONGEST,
 };
@@ -23,7 +23,7 @@ pub(super) const CAPACITY: usize = 1_000_000;
 const LONGEST_NAME: usize = 16 * 1024;
 
 /// For how much longer than it has to be a revocation is known: tokens live longer by a leeway, 300 s at the most.
-const MARGIN: Duration = Duration::from_secs(360);
+pub(super) const MARGIN: Duration = Duration::from_secs(360);
 
 /// Revocations, and which tokens were found clear of them.
 ///
@@ -44,6 +44,13 @@ impl View {
             version: AtomicU64::new(next_number()),
             known: RwLock::default(),
         }
+    }
+
+    /// A view of the same kind, without revocations.
+    pub(super) fn empty(&self) -> Self {
+        let empty = Self::new(self.terms.clone());
+        empty.set_capacity(self.capacity.load(Ordering::Relaxed));
+        empty
     }
 
     pub(super) fn set_capacity(&self, cut_offs: usize) {
@@ -131,9 +138,22 @@ impl View {
         }
     }
 
-    #[cfg(test)]
+    /// How many revocations are known.
     pub(super) fn len(&self) -> usize {
-        self.known.read().unwrap().len()
+        self.known.read().unwrap_or_else(PoisonError::into_inner).len()
+    }
+
+    /// What is known of one name, unless it is over.
+    pub(super) fn known_of(&self, name: &Name, now: Moment) -> Option<CutOff> {
+        let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
+        known.known_of(name, now.monotonic)
+    }
+
+    /// The names of which another view knows nothing, or less, in no order.
+    pub(super) fn names_beyond(&self, other: &Self) -> Vec<Name> {
+        let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
+        let theirs = other.known.read().unwrap_or_else(PoisonError::into_inner);
+        known.names_beyond(&theirs)
     }
 }
 
@@ -347,6 +367,7 @@ mod tests {
             }
         });
         assert_eq!(view.len(), 1000);
+        assert!(view.known.read().unwrap().is_counted_right());
     }
 
     #[test]

@@ -31,17 +31,26 @@ use crate::support::{ask, ask_behind, hello, protector, request};
 
 /// Keeps the events of one target.
 #[derive(Clone)]
-struct Trail {
+pub struct Trail {
     target: &'static str,
     events: Arc<Mutex<Vec<(Level, Fields)>>>,
 }
 
 impl Trail {
-    fn of(target: &'static str) -> Self {
+    pub fn of(target: &'static str) -> Self {
         Self {
             target,
             events: Arc::default(),
         }
+    }
+
+    /// The levels of the events so far, and their stable names.
+    pub fn named(&self) -> Vec<(Level, String)> {
+        let events = self.events.lock().unwrap();
+        events
+            .iter()
+            .map(|(level, fields)| (*level, fields.0.get("event").cloned().unwrap_or_default()))
+            .collect()
     }
 }
 
