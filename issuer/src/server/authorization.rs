@@ -27,7 +27,7 @@ use crate::{
     endpoints::{BoxError, Form, read},
     grants,
     tokens::{CodeRequest, TokenError, TokenIssuer, TokenRequest},
-    users::{AnyUserDirectory, User},
+    users::{AnyUserDirectory, User, Username},
 };
 
 /// What is added to the query when somebody has logged in because the request asked for it.
@@ -258,8 +258,10 @@ impl AuthorizationEndpoint {
         }
         let now = self.issuer.now();
         let peer = self.peer.as_ref().and_then(|peer| peer(parts)).unwrap_or_default();
-        // No username that can log in has a line break in it.
-        let attempt = match self.attempts.begin(&format!("user\n{username}\n{peer}"), now) {
+        // As the directory compares it: another spelling is no further attempt. None has a line break in it.
+        let name = Username::parse(username);
+        let name = name.as_ref().map_or("", Username::as_str);
+        let attempt = match self.attempts.begin(&format!("user\n{name}\n{peer}"), now) {
             Ok(attempt) => attempt,
             Err(too_many) => {
                 let wait = too_many.retry_after;

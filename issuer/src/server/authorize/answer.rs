@@ -13,8 +13,6 @@ pub(in crate::server) enum ErrorCode {
     LoginRequired,
     RequestNotSupported,
     RequestUriNotSupported,
-    ServerError,
-    TemporarilyUnavailable,
     UnauthorizedClient,
     UnsupportedResponseType,
 }
@@ -30,8 +28,6 @@ impl ErrorCode {
             Self::LoginRequired => "login_required",
             Self::RequestNotSupported => "request_not_supported",
             Self::RequestUriNotSupported => "request_uri_not_supported",
-            Self::ServerError => "server_error",
-            Self::TemporarilyUnavailable => "temporarily_unavailable",
             Self::UnauthorizedClient => "unauthorized_client",
             Self::UnsupportedResponseType => "unsupported_response_type",
         }

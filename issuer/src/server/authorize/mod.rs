@@ -9,7 +9,6 @@ mod step;
 
 pub(super) use self::{
     answer::{Answer, ErrorCode},
-    client::ClientView,
     parameters::Parameters,
     request::{AuthorizationRequest, Refused, judge},
     step::{Step, next_step},
