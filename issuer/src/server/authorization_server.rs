@@ -86,7 +86,7 @@ pub struct AuthorizationServerBuilder {
     issuer: TokenIssuer,
     authentication: ClientAuthentication,
     token: TokenEndpoint,
-    authorize: AuthorizationEndpoint,
+    pub(super) authorize: AuthorizationEndpoint,
 }
 
 impl AuthorizationServer {
@@ -132,6 +132,7 @@ impl AuthorizationServer {
                 peer: None,
                 scopes: BTreeMap::new(),
                 path: format!("{path}{AUTHORIZE}"),
+                has_implicit_grant: false,
             },
             issuer,
             authentication,
@@ -196,6 +197,9 @@ impl AuthorizationServerBuilder {
         let mut grant_types: Vec<_> = token.grant_types().map(str::to_owned).collect();
         grant_types.sort();
         let scopes = self.authorize.scopes.keys().cloned().collect();
+        if self.authorize.has_implicit_grant {
+            grant_types.push("implicit".to_owned());
+        }
         let metadata = Metadata::new(&name, self.issuer.keys().is_some(), grant_types, scopes);
         let metadata = serde_json::to_vec(&metadata).map_err(|error| SetupError::new("metadata", error))?;
         let path = path_of(&name);

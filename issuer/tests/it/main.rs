@@ -11,6 +11,7 @@
 )]
 
 mod endpoints;
+mod server;
 mod servers;
 mod stores;
 mod support;
