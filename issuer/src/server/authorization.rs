@@ -2,7 +2,6 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use bytes::Bytes;
 use http::{
     HeaderValue, Method, Response, StatusCode,
     header::{ALLOW, RETRY_AFTER, SET_COOKIE},
@@ -24,7 +23,7 @@ use super::{
 use crate::{
     attempts::Attempts,
     clients::{AnyClients, Client},
-    endpoints::{BoxError, Form, read},
+    endpoints::{Answer, BoxError, Form, read},
     grants,
     tokens::{CodeRequest, IssuedTokens, TokenError, TokenIssuer, TokenRequest},
     users::{AnyUserDirectory, User, Username},
@@ -35,8 +34,6 @@ const SIGNED_IN: &str = "&signed_in=";
 
 /// Where a request comes from, as far as the application says.
 pub(super) type Peer = Arc<dyn Fn(&Parts) -> Option<String> + Send + Sync>;
-
-type Answer = Response<Full<Bytes>>;
 
 pub(super) struct AuthorizationEndpoint {
     pub(super) issuer: TokenIssuer,
