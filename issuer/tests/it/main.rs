@@ -11,6 +11,7 @@
 )]
 
 mod endpoints;
+mod faults;
 mod servers;
 mod stores;
 mod support;
