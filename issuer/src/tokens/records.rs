@@ -66,7 +66,7 @@ pub(crate) fn was<R: Record>(found: Option<&Found<R>>) -> Was {
 }
 
 /// What one log-in has led to: all tokens that were issued on the strength of it, which end together.
-#[derive(Clone, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Session {
     pub(crate) sid: String,
     /// `None` where the client stands for itself.

@@ -3,6 +3,7 @@
 mod killed;
 mod model;
 mod outages;
+mod overtaken;
 mod races;
 
 use std::{
@@ -242,6 +243,11 @@ impl Setup {
             protector: protector.clock(clock),
         }
     }
+}
+
+fn setups() -> [Setup; 2] {
+    let keys = KeyRing::generate(resource_protector::Algorithm::ES256).unwrap();
+    [Setup::jwt(keys), Setup::opaque()]
 }
 
 fn request(subject: &str) -> TokenRequest {

@@ -1,25 +1,17 @@
 //! Several at the same moment, on every store, with JWTs and with opaque tokens.
 
-use std::{
-    sync::{Arc, Mutex},
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
-use resource_protector::{Algorithm, SystemClock, testing::TestClock};
-use resource_protector_issuer::{IssuedTokens, KeyRing, TokenErrorKind, TokenRequest, store::MemoryStore};
+use resource_protector::SystemClock;
+use resource_protector_issuer::{IssuedTokens, TokenErrorKind};
 use tokio::task::JoinSet;
 
-use super::{Hooked, Node, Setup, Step, all_stores, refresh_token, request};
-use crate::support::{ISSUER, present};
+use super::{Node, all_stores, refresh_token, setups};
 
 /// How many come at the same moment.
 const CROWD: usize = 20;
 
 const ROUNDS: usize = 8;
-
-fn setups() -> [Setup; 2] {
-    [Setup::jwt(KeyRing::generate(Algorithm::ES256).unwrap()), Setup::opaque()]
-}
 
 /// What all of them get for the same refresh token.
 async fn refreshed_at_once(node: &Arc<Node>, token: &str) -> Vec<Result<IssuedTokens, TokenErrorKind>> {
@@ -45,7 +37,10 @@ async fn of_many_exchanges_of_one_token_one_succeeds_and_its_session_ends() {
                 assert_eq!(refused.unwrap_err(), TokenErrorKind::InvalidGrant, "{name}");
             }
             for dead in issued.into_iter().flatten().chain([tokens]) {
-                assert!(!node.are_good(dead.access_token(), refresh_token(&dead)).await, "{name}");
+                assert!(
+                    !node.are_good(dead.access_token(), refresh_token(&dead)).await,
+                    "{name}"
+                );
             }
             assert!(
                 node.are_good(other.access_token(), refresh_token(&other)).await,
@@ -154,7 +149,10 @@ async fn of_a_code_that_many_redeem_at_once_no_session_survives() {
                 assert_eq!(refused.unwrap_err(), TokenErrorKind::InvalidGrant, "{name}");
             }
             for dead in issued.into_iter().flatten() {
-                assert!(!node.are_good(dead.access_token(), refresh_token(&dead)).await, "{name}");
+                assert!(
+                    !node.are_good(dead.access_token(), refresh_token(&dead)).await,
+                    "{name}"
+                );
             }
         }
     }
@@ -181,68 +179,5 @@ async fn of_many_log_outs_at_once_all_succeed() {
             !node.are_good(tokens.access_token(), refresh_token(&tokens)).await,
             "{name}"
         );
-    }
-}
-
-// What happens between two steps, one case after the other.
-
-/// What somebody else does at a step of an operation, once.
-type Interruption = Arc<Mutex<Option<(Step, Arc<Node>, &'static str)>>>;
-
-const SECOND: Duration = Duration::from_secs(1);
-
-/// An issuer, in the middle of whose operations another one of the same store and list does something; and that one.
-async fn interrupted(clock: &TestClock, setup: &Setup, lose_the_answer: bool) -> (Node, Arc<Node>, Interruption) {
-    let store = MemoryStore::new();
-    let list = resource_protector::MemoryRevocationList::new(crate::support::terms()).clock(clock.clone());
-    let other = setup.start_with(store.clone(), clock.clone(), list.clone(), list.clone());
-    let (other, interruption) = (Arc::new(other.await), Interruption::default());
-    let hook = {
-        let (interruption, clock) = (Arc::clone(&interruption), clock.clone());
-        move |step| {
-            let (interruption, clock) = (Arc::clone(&interruption), clock.clone());
-            async move {
-                let mine = interruption.lock().unwrap().take_if(|(at, ..)| *at == step);
-                let Some((_, other, on)) = mine else { return Ok(()) };
-                match on {
-                    "alice" => other.issuer.logout_everywhere(on).await.unwrap(),
-                    token => drop(other.refresh(token).await.unwrap()),
-                }
-                clock.advance(SECOND);
-                match lose_the_answer {
-                    true => Err(resource_protector::StoreError::new("the answer was lost")),
-                    false => Ok(()),
-                }
-            }
-        }
-    };
-    let node = setup.start_with(Hooked::new(store, hook), clock.clone(), list.clone(), list);
-    (node.await, other, interruption)
-}
-
-/// The tokens are part of the session that the log-out has ended, so nothing of them may say that it came later.
-#[tokio::test]
-async fn what_the_store_lost_the_answer_to_is_reached_by_a_log_out_meanwhile() {
-    for setup in setups() {
-        let clock = TestClock::new();
-        let (node, other, interruption) = interrupted(&clock, &setup, true).await;
-        let (before, code) = (node.issue("bob").await, node.code("alice").await);
-        let tokens = node.issue("alice").await;
-        for operation in ["issue", "refresh", "redeem"] {
-            *interruption.lock().unwrap() = Some((Step::AfterCommit, Arc::clone(&other), "alice"));
-            let answer = match operation {
-                "issue" => node.issuer.issue(request("alice")).await.map_err(|error| error.kind()),
-                "refresh" => node.refresh(refresh_token(&tokens)).await,
-                _ => node.redeem(&code).await,
-            };
-            assert!(interruption.lock().unwrap().is_none(), "{operation}");
-            // Either is right: they were issued, and then they were revoked.
-            if let Ok(dead) = answer {
-                assert!(!node.are_good(dead.access_token(), refresh_token(&dead)).await, "{operation}");
-            }
-            let new = node.issue("alice").await;
-            assert!(node.are_good(new.access_token(), refresh_token(&new)).await);
-        }
-        assert!(node.are_good(before.access_token(), refresh_token(&before)).await);
     }
 }
