@@ -5,6 +5,7 @@ pub mod clients;
 pub mod endpoints;
 pub mod grants;
 pub mod keys;
+pub mod profiles;
 pub mod store;
 mod time;
 mod tokens;
@@ -16,3 +17,13 @@ pub use self::{
         TokenIssuerBuilder, TokenRequest, TokenTable, TokenUse,
     },
 };
+
+/// Keeps the guides compiling.
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/from-flask-jwt-extended.md")]
+struct FromFlaskJwtExtended;
+
+/// Keeps the guides compiling.
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/from-simplejwt.md")]
+struct FromSimpleJwt;
