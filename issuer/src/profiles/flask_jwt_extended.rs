@@ -85,7 +85,18 @@ impl FlaskJwtExtended {
     ///
     /// When it is empty.
     pub fn issuer(mut self, issuer: impl Into<String>) -> Result<Self, SetupError> {
-        self.shared.set_issuer(issuer.into())?;
+        self.shared.set_issuer(issuer.into(), false)?;
+        Ok(self)
+    }
+
+    /// Writes this issuer, and accepts tokens that name it, or none: for the time in which tokens from before
+    /// `JWT_ENCODE_ISSUER` was set are still good. `JWT_DECODE_ISSUER` stays unset over there meanwhile.
+    ///
+    /// # Errors
+    ///
+    /// When it is empty.
+    pub fn issuer_or_none(mut self, issuer: impl Into<String>) -> Result<Self, SetupError> {
+        self.shared.set_issuer(issuer.into(), true)?;
         Ok(self)
     }
 

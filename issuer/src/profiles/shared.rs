@@ -27,7 +27,9 @@ pub(super) struct Shared {
     mac: hmac::Algorithm,
     /// What tokens that name no issuer are taken for.
     assumed_issuer: &'static str,
-    pub(super) issuer: Option<String>,
+    issuer: Option<String>,
+    /// Whether tokens may name no issuer.
+    may_lack_issuer: bool,
     audience: Vec<String>,
     leeway: Duration,
     pub(super) access_token_life: Duration,
@@ -56,6 +58,7 @@ impl Shared {
             mac: hmac::HMAC_SHA256,
             assumed_issuer,
             issuer: None,
+            may_lack_issuer: true,
             audience: Vec::new(),
             leeway: Duration::from_secs(10),
             access_token_life,
@@ -88,11 +91,11 @@ impl Shared {
         Ok(self)
     }
 
-    pub(super) fn set_issuer(&mut self, issuer: String) -> Result<(), SetupError> {
+    pub(super) fn set_issuer(&mut self, issuer: String, may_be_missing: bool) -> Result<(), SetupError> {
         if issuer.is_empty() {
             return Err(SetupError::new("issuer", "expected an issuer, got an empty string"));
         }
-        self.issuer = Some(issuer);
+        (self.issuer, self.may_lack_issuer) = (Some(issuer), may_be_missing);
         Ok(())
     }
 
@@ -141,7 +144,7 @@ impl Shared {
                 .without_at_jwt()?
                 .optional_claims([OptionalClaim::ClientId])
                 .leeway(self.leeway)?;
-        if self.issuer.is_none() {
+        if self.may_lack_issuer {
             validator = validator.accept_tokens_without_issuer_by_a_secret_that_signs_nothing_else()?;
         }
         match kind.subject_claim {

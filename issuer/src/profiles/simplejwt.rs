@@ -86,7 +86,18 @@ impl SimpleJwt {
     ///
     /// When it is empty.
     pub fn issuer(mut self, issuer: impl Into<String>) -> Result<Self, SetupError> {
-        self.shared.set_issuer(issuer.into())?;
+        self.shared.set_issuer(issuer.into(), false)?;
+        Ok(self)
+    }
+
+    /// Writes this issuer, and accepts tokens that name it, or none: for the time in which tokens from before
+    /// `ISSUER` was set are still good. Over there, tokens from before are over at once.
+    ///
+    /// # Errors
+    ///
+    /// When it is empty.
+    pub fn issuer_or_none(mut self, issuer: impl Into<String>) -> Result<Self, SetupError> {
+        self.shared.set_issuer(issuer.into(), true)?;
         Ok(self)
     }
 

@@ -10,5 +10,6 @@
     reason = "tests"
 )]
 
+mod profiles;
 mod support;
 mod tokens;
