@@ -11,8 +11,8 @@ use std::{env, error::Error, time::Duration};
 use axum::{
     Form, Json, Router,
     extract::State,
-    http::{StatusCode, header::SET_COOKIE},
-    response::{AppendHeaders, IntoResponse},
+    http::{HeaderName, HeaderValue, StatusCode, header::SET_COOKIE},
+    response::AppendHeaders,
     routing::{delete, get, post},
 };
 use resource_protector::{CurrentToken, MemoryRevocationList, ResourceProtectorLayer, Revoke as _, RevokedBy};
@@ -20,7 +20,6 @@ use resource_protector_issuer::{
     TokenError,
     profiles::{FlaskJwtExtended, NewToken, SimpleJwt, TokenCookies, require_fresh_token},
 };
-use serde::Deserialize;
 use serde_json::{Value, json};
 
 #[derive(Clone)]
@@ -31,22 +30,14 @@ struct Service {
     revoked: MemoryRevocationList,
 }
 
-#[derive(Deserialize)]
-struct Login {
-    username: String,
-    password: String,
+type Cookies = AppendHeaders<Vec<(HeaderName, HeaderValue)>>;
+type Answer<T> = Result<T, StatusCode>;
+
+fn append(cookies: impl IntoIterator<Item = HeaderValue>) -> Cookies {
+    AppendHeaders(cookies.into_iter().map(|cookie| (SET_COOKIE, cookie)).collect())
 }
 
-impl Login {
-    /// Stands for the application's users and their passwords.
-    fn is_good(&self) -> bool {
-        self.username == "alice" && self.password == "wonderland"
-    }
-}
-
-type Answer = Result<axum::response::Response, StatusCode>;
-
-fn no_token(error: TokenError) -> StatusCode {
+fn failed(error: TokenError) -> StatusCode {
     tracing::error!(%error, "no token was minted");
     StatusCode::INTERNAL_SERVER_ERROR
 }
@@ -55,56 +46,38 @@ async fn me(token: CurrentToken) -> Json<Value> {
     Json(json!({ "subject": token.subject() }))
 }
 
-async fn flask_login(State(service): State<Service>, Form(login): Form<Login>) -> Answer {
-    if !login.is_good() {
+async fn flask_login(State(it): State<Service>, Form(login): Form<Value>) -> Answer<(Cookies, Json<Value>)> {
+    // Stands for the application's users and their passwords.
+    if login != json!({ "username": "alice", "password": "wonderland" }) {
         return Err(StatusCode::UNAUTHORIZED);
     }
-    let access = service
-        .flask
-        .mint_access(NewToken::of(login.username.clone()).fresh())
-        .map_err(no_token)?;
-    let refresh = service.flask.mint_refresh(login.username).map_err(no_token)?;
-    let access_cookies = service.cookies.set_access(&access).map_err(no_token)?;
-    let refresh_cookies = service.cookies.set_refresh(&refresh).map_err(no_token)?;
-    let cookies = access_cookies
-        .into_iter()
-        .chain(refresh_cookies)
-        .map(|cookie| (SET_COOKIE, cookie));
-    let tokens = Json(json!({ "access_token": access.token(), "refresh_token": refresh.token() }));
-    Ok((AppendHeaders(cookies.collect::<Vec<_>>()), tokens).into_response())
+    let access = it.flask.mint_access(NewToken::of("alice").fresh()).map_err(failed)?;
+    let refresh = it.flask.mint_refresh("alice").map_err(failed)?;
+    let cookies = [it.cookies.set_access(&access), it.cookies.set_refresh(&refresh)];
+    let [access_cookies, refresh_cookies] = cookies.map(|set| set.map_err(failed));
+    let tokens = json!({ "access_token": access.token(), "refresh_token": refresh.token() });
+    Ok((append([access_cookies?, refresh_cookies?].concat()), Json(tokens)))
 }
 
-async fn flask_refresh(State(service): State<Service>, token: CurrentToken) -> Answer {
-    let access = service
-        .flask
-        .mint_access(token.subject().unwrap_or_default())
-        .map_err(no_token)?;
-    Ok(Json(json!({ "access_token": access.token() })).into_response())
+async fn flask_refresh(State(it): State<Service>, token: CurrentToken) -> Answer<Json<Value>> {
+    let access = it.flask.mint_access(token.subject().unwrap_or_default());
+    let access = access.map_err(failed)?;
+    Ok(Json(json!({ "access_token": access.token() })))
 }
 
-async fn flask_logout(State(service): State<Service>, token: CurrentToken) -> Answer {
-    let cut_off = service.flask.cut_off(&token).ok_or(StatusCode::BAD_REQUEST)?;
-    service
-        .revoked
-        .revoke(cut_off)
-        .await
-        .map_err(|_| StatusCode::SERVICE_UNAVAILABLE)?;
-    let cookies = service.cookies.unset().into_iter().map(|cookie| (SET_COOKIE, cookie));
-    Ok((AppendHeaders(cookies.collect::<Vec<_>>()), StatusCode::NO_CONTENT).into_response())
+async fn flask_logout(State(it): State<Service>, token: CurrentToken) -> Answer<(Cookies, StatusCode)> {
+    let cut_off = it.flask.cut_off(&token).ok_or(StatusCode::BAD_REQUEST)?;
+    let revoked = it.revoked.revoke(cut_off).await;
+    revoked.or(Err(StatusCode::SERVICE_UNAVAILABLE))?;
+    Ok((append(it.cookies.unset()), StatusCode::NO_CONTENT))
 }
 
-async fn simple_login(State(service): State<Service>, Form(login): Form<Login>) -> Answer {
-    if !login.is_good() {
-        return Err(StatusCode::UNAUTHORIZED);
-    }
-    let access = service.simple.mint_access(1).map_err(no_token)?;
-    let refresh = service.simple.mint_refresh(1).map_err(no_token)?;
-    Ok(Json(json!({ "access": access.token(), "refresh": refresh.token() })).into_response())
-}
-
-async fn simple_refresh(State(service): State<Service>, token: CurrentToken) -> Answer {
-    let access = service.simple.mint_access_from(&token).map_err(no_token)?;
-    Ok(Json(json!({ "access": access.token() })).into_response())
+/// Behind a refresh token of simplejwt: another pair for the same user.
+async fn simple_refresh(State(it): State<Service>, token: CurrentToken) -> Answer<Json<Value>> {
+    let access = it.simple.mint_access_from(&token).map_err(failed)?;
+    let user = token.subject().unwrap_or_default();
+    let refresh = it.simple.mint_refresh(user).map_err(failed)?;
+    Ok(Json(json!({ "access": access.token(), "refresh": refresh.token() })))
 }
 
 #[tokio::main]
@@ -112,17 +85,12 @@ async fn main() -> Result<(), Box<dyn Error>> {
     tracing_subscriber::fmt::init();
     let secret = env::var("SECRET").map_err(|_| "SECRET must be the secret that the services share")?;
     let (flask, simple) = (FlaskJwtExtended::new(&secret)?, SimpleJwt::new(&secret)?);
+    let cookies = TokenCookies::flask_jwt_extended();
     let month = Duration::from_secs(30 * 24 * 3600);
     let revoked = MemoryRevocationList::new(flask.revocation_terms([RevokedBy::TokenId], month)?);
-    let cookies = TokenCookies::flask_jwt_extended();
-
-    let of_flask = |tokens| {
-        ResourceProtectorLayer::new(tokens)
-            .realm("flask")
-            .revocation(revoked.clone())
-    };
+    let of_flask = |tokens| ResourceProtectorLayer::new(tokens).revocation(revoked.clone());
     let of_simple = |tokens| ResourceProtectorLayer::new(tokens).realm("api");
-    let routes = Router::new()
+    let access = Router::new()
         .route("/flask/me", get(me).post(me))
         .route("/flask/password", post(me).layer(require_fresh_token()))
         .layer(of_flask(flask.access_tokens()?))
@@ -136,11 +104,8 @@ async fn main() -> Result<(), Box<dyn Error>> {
         .layer(of_flask(flask.tokens_of_both_types_for_log_out_only()?))
         .layer(cookies.access_layer());
     let app = Router::new()
-        .merge(routes)
-        .merge(refresh)
-        .merge(logout)
+        .merge(access.merge(refresh).merge(logout))
         .route("/flask/login", post(flask_login))
-        .route("/simple/login", post(simple_login))
         .route("/simple/me", get(me).layer(of_simple(simple.access_tokens()?)))
         .route(
             "/simple/refresh",

@@ -68,7 +68,6 @@ def flask_app():
 @pytest.fixture(scope="module")
 def user():
     call_command("migrate", verbosity=0)
-    # The number that the neighbour mints tokens for.
     return User.objects.create_user("alice", id=1)
 
 
@@ -76,9 +75,9 @@ def bearer(token):
     return {"Authorization": f"Bearer {token}"}
 
 
-def login(neighbour, path):
+def login(neighbour):
     form = {"username": "alice", "password": "wonderland"}
-    response = neighbour.post(path, data=form)
+    response = neighbour.post("/flask/login", data=form)
     response.raise_for_status()
     return response
 
@@ -145,7 +144,7 @@ def test_a_cookie_of_flask_needs_its_csrf_claim_here_for_unsafe_methods(neighbou
 
 
 def test_tokens_minted_here_open_their_routes_in_flask_and_no_others(neighbour, flask_app):
-    tokens = login(neighbour, "/flask/login").json()
+    tokens = login(neighbour).json()
     flask = flask_app.test_client(use_cookies=False)
     access, refresh = bearer(tokens["access_token"]), bearer(tokens["refresh_token"])
     assert flask.get("/me", headers=access).json == {"subject": "alice"}
@@ -160,7 +159,7 @@ def test_tokens_minted_here_open_their_routes_in_flask_and_no_others(neighbour, 
 
 
 def test_cookies_set_here_are_read_by_flask(neighbour, flask_app):
-    response = login(neighbour, "/flask/login")
+    response = login(neighbour)
     # `Secure`, so no client sends them back over http by itself.
     cookies = {cookie.name: cookie for cookie in response.cookies}
     assert all(cookie.secure for cookie in cookies.values())
@@ -201,11 +200,12 @@ def test_tokens_of_simplejwt_open_their_routes_here_and_no_others(neighbour, use
 
 
 def test_tokens_minted_here_are_accepted_by_simplejwt(neighbour, user):
-    tokens = login(neighbour, "/simple/login").json()
+    first = bearer(str(RefreshToken.for_user(user)))
+    tokens = neighbour.post("/simple/refresh", headers=first).json()
     request = APIRequestFactory().get("/", headers=bearer(tokens["access"]))
     assert JWTAuthentication().authenticate(request)[0] == user
-    assert AccessToken(tokens["access"])["user_id"] == 1
-    assert RefreshToken(tokens["refresh"])["user_id"] == 1
+    assert AccessToken(tokens["access"])["user_id"] == "1"
+    assert RefreshToken(tokens["refresh"])["user_id"] == "1"
     refreshed = TokenRefreshSerializer(data={"refresh": tokens["refresh"]})
     assert refreshed.is_valid() and AccessToken(refreshed.validated_data["access"])
 
@@ -215,5 +215,6 @@ def test_tokens_minted_here_are_accepted_by_simplejwt(neighbour, user):
     with pytest.raises(TokenError):
         RefreshToken(tokens["access"])
 
-    here = neighbour.post("/simple/refresh", headers=bearer(tokens["refresh"])).json()
-    assert AccessToken(here["access"])["user_id"] == 1
+    # And back again.
+    second = neighbour.post("/simple/refresh", headers=bearer(tokens["refresh"])).json()
+    assert AccessToken(second["access"])["user_id"] == "1"
