@@ -6,7 +6,7 @@ mod common;
 
 use std::hint::black_box;
 
-use common::{Bare, Protected, ROOM_FOR_ALL, Tokens, bearer, call};
+use common::{Bare, Protected, REVOCATIONS, ROOM_FOR_ALL, Tokens, bearer, call, revocations, revoke};
 use http::{HeaderValue, StatusCode};
 
 fn main() {
@@ -16,16 +16,26 @@ fn main() {
         return;
     };
     let tokens = Tokens::new(algorithm);
-    let mut protected = tokens.protected(ROOM_FOR_ALL);
+    let list = revocations(if what.ends_with("listed") { REVOCATIONS } else { 0 });
+    let mut protected = match what.as_str() {
+        "listed" | "relisted" => tokens.listed(&list),
+        _ => tokens.protected(ROOM_FOR_ALL),
+    };
     let authorization = bearer(&tokens.mint());
     for _ in 0..100 {
         call(&mut protected, Some(&authorization));
     }
-    for _ in 0..calls.parse().unwrap() {
+    for number in 0..calls.parse().unwrap() {
         match what.as_str() {
+            "listed" => black_box(counted_hot(&mut protected, &authorization)),
+            // The list has learned of another revocation since the last call.
+            "relisted" => {
+                revoke(&list, REVOCATIONS + number);
+                black_box(counted_hot(&mut protected, &authorization))
+            }
             "hot" => black_box(counted_hot(&mut protected, &authorization)),
             "bare" => black_box(counted_bare(&authorization)),
-            other => panic!("expected hot or bare, got {other:?}"),
+            other => panic!("expected hot, bare, listed or relisted, got {other:?}"),
         };
     }
 }

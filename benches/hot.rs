@@ -4,7 +4,7 @@
 
 mod common;
 
-use common::{ALGORITHMS, Bare, ROOM_FOR_ALL, Raw, Tokens, bearer, call, fill};
+use common::{ALGORITHMS, Bare, REVOCATIONS, ROOM_FOR_ALL, Raw, Tokens, bearer, call, fill, revocations};
 use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
 
 fn hot(criterion: &mut Criterion) {
@@ -20,6 +20,19 @@ fn hot(criterion: &mut Criterion) {
         group.bench_function("bare", |bencher| bencher.iter(|| call(&mut Bare, Some(&authorization))));
         group.bench_function("raw", |bencher| bencher.iter(|| raw.verify()));
     }
+}
+
+/// The same token, without a list of revocations and with one.
+fn listed(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("listed");
+    let tokens = Tokens::new("RS256");
+    let authorization = bearer(&tokens.mint());
+    let mut without = tokens.protected(ROOM_FOR_ALL);
+    group.bench_function("without", |bencher| {
+        bencher.iter(|| call(&mut without, Some(&authorization)))
+    });
+    let mut with = tokens.listed(&revocations(REVOCATIONS));
+    group.bench_function("with", |bencher| bencher.iter(|| call(&mut with, Some(&authorization))));
 }
 
 /// Hits in turn, among few and among many remembered tokens. To fill a million takes a minute, and only when it is run.
@@ -40,5 +53,5 @@ fn remembered(criterion: &mut Criterion) {
     }
 }
 
-criterion_group!(benches, hot, remembered);
+criterion_group!(benches, hot, listed, remembered);
 criterion_main!(benches);

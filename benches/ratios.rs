@@ -7,13 +7,17 @@
 
 mod common;
 
-use std::time::{Duration, Instant};
+use std::{
+    sync::atomic::{AtomicBool, Ordering},
+    thread,
+    time::{Duration, Instant},
+};
 
 use common::{
-    ALGORITHMS, Bare, Protected, ROOM_FOR_ALL, Raw, Tokens, bearer, bearers, call, fill,
+    ALGORITHMS, Bare, Protected, REVOCATIONS, ROOM_FOR_ALL, Raw, Tokens, bearer, bearers, call, fill,
     introspection::{Introspected, in_process, on_loopback},
     race::{Rounds, contestant, median, race, throughput},
-    refusals,
+    refusals, revocations, revoke,
     table::{Met, Row, Table, fraction, nanoseconds, sections},
 };
 use http::HeaderValue;
@@ -21,11 +25,20 @@ use resource_protector::Fetch;
 
 fn main() {
     // A million tokens leave the allocator busy with giving their memory back, so they come last.
-    let sections = sections(&["hot", "cold", "refused", "threads", "introspection", "million"]);
+    let sections = sections(&[
+        "hot",
+        "listed",
+        "cold",
+        "refused",
+        "threads",
+        "introspection",
+        "million",
+    ]);
     let mut table = Table::begin();
     for section in sections {
         match section {
             "hot" => hot(&mut table),
+            "listed" => listed(&mut table),
             "cold" => cold(&mut table),
             "refused" => refused(&mut table),
             "threads" => threads(&mut table),
@@ -64,6 +77,50 @@ fn hot(table: &mut Table) {
             },
         });
     }
+}
+
+/// A call with a list of revocations, against the same call without; and while more are revoked.
+fn listed(table: &mut Table) {
+    const PAUSE: Duration = Duration::from_millis(10);
+    let tokens = Tokens::new("RS256");
+    let (still, moving) = (revocations(REVOCATIONS), revocations(REVOCATIONS));
+    let mut without = tokens.protected(ROOM_FOR_ALL);
+    let (mut with, mut with_moving) = (tokens.listed(&still), tokens.listed(&moving));
+    let authorization = bearer(&tokens.mint());
+    let is_over = AtomicBool::new(false);
+    let times = thread::scope(|scope| {
+        scope.spawn(|| {
+            for number in REVOCATIONS.. {
+                if is_over.load(Ordering::Relaxed) {
+                    break;
+                }
+                revoke(&moving, number);
+                thread::sleep(PAUSE);
+            }
+        });
+        let times = race(
+            2001,
+            [
+                contestant(400, || call(&mut without, Some(&authorization))),
+                contestant(400, || call(&mut with, Some(&authorization))),
+                contestant(400, || call(&mut with_moving, Some(&authorization))),
+            ],
+        );
+        is_over.store(true, Ordering::Relaxed);
+        times
+    });
+    let ratio = times.each(|[without, with, _]| with / without);
+    let moving = times.each(|[without, _, moving]| moving / without);
+    table.row(Row {
+        what: "hot, with a list of 100,000 revocations, of the call without".to_owned(),
+        target: "at most 1.03",
+        measured: format!(
+            "{ratio:.3} (call {}, without {}; while 100 more come in a second {moving:.3})",
+            nanoseconds(times.time(1)),
+            nanoseconds(times.time(0)),
+        ),
+        met: Met::at_most(ratio, 1.03, 1.03),
+    });
 }
 
 fn race_against_raw(protected: &mut Protected, authorization: &HeaderValue, raw: &Raw) -> Rounds {

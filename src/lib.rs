@@ -72,6 +72,23 @@
 //! over where there is anything else. The length of a token is limited in each of them. Answers to a token from any other place
 //! than `Authorization` get `Cache-Control: private`, since shared caches know of that field alone (RFC 9111 §3.5).
 //!
+//! # Revocation
+//!
+//! A JWT that is verified here is good until it expires, whatever has happened since. Where that is too long:
+//!
+//! | what has to end a token | use |
+//! |---|---|
+//! | what this service knows of, or is told: a log-out, also everywhere, a new password, a disabled account or client | [`ResourceProtectorLayer::revocation`] with a [`RevocationList`]: the next request is refused |
+//! | what only the authorization server knows of | [`IntrospectionValidator`]: it is asked, and its answers are remembered, for 60 s unless set |
+//! | both | both: the list is asked about every token, whoever validated it |
+//!
+//! [`MemoryRevocationList`] is for one process. It is told by [`Revoke::revoke`] of [`CutOff`]s, which name whose tokens are over,
+//! and no tokens: `CutOff::subject(issuer, "alice", now)` logs alice out everywhere, also where nobody has seen her token yet, and
+//! spares what is issued to her later. [`RevocationTerms`] say by what tokens are revoked and for how long they live at the most;
+//! a token that lacks it, or lives longer, is 401. A list that cannot say is 503.
+//!
+//! The authorization server has to be told as well: a refresh token gets the next access token, which the cut-off spares.
+//!
 //! # Configuration
 //!
 //! The feature `config` makes all of this from a TOML file: issuers, audience, and what each path demands. See [`config`].
@@ -135,6 +152,11 @@
 //! `keys_replaced` and `key_skipped`, and trouble with metadata is `metadata_failed`, of the target
 //! `resource_protector::discovery`.
 //!
+//! A list of revocations on Redis has the target `resource_protector::revocation`, a field `list` with its name, and the events
+//! `mirror_loaded` (everything is known), `mirror_lost` (nothing is heard), `mirror_reset` (Redis has lost what it knew),
+//! `mirror_told_again` (and was told it), `mirror_stale`, `mirror_unknown` and `mirror_in_step` (how old what is known has
+//! become, when tokens are judged by it), `revocation_untold`, and the faults `mirror_full` and `mirror_unreadable`.
+//!
 //! ## Metrics
 //!
 //! With the feature `metrics` everything below is counted by whichever recorder of the `metrics` crate the program has
@@ -148,6 +170,7 @@
 //! | `resource_protector_upstream_seconds` | histogram | `endpoint` | how long they took |
 //! | `resource_protector_breaker_changes_total` | counter | `to`: `open`, `half_open`, `closed` | how often a server was left alone, tried, and taken up again |
 //! | `resource_protector_breaker_state` | gauge | `asked`: who is asked about tokens, by issuer or by URL | 0: closed; 1: half-open, the next call is a trial; 2: open, none is made |
+//! | `resource_protector_revocations_age_seconds` | gauge | `list`: its name | how old is what is known of revocations, on a list on Redis |
 //! | `resource_protector_key_set_age_seconds` | gauge | `asked`: who is asked for keys, by identifier or by URL | how long ago the keys were fetched |
 //!
 //! Gauges are taken when [`ready`](ResourceProtectorLayer::ready) is asked: by a readiness probe, or just before metrics are
@@ -158,7 +181,7 @@
 #![cfg_attr(docsrs, feature(doc_cfg))]
 // With all features nothing is dead. With some, the parts they share have corners that only the others use.
 #![cfg_attr(
-    not(all(feature = "jwt", feature = "introspection", feature = "config")),
+    not(all(feature = "jwt", feature = "introspection", feature = "config", feature = "redis")),
     allow(dead_code, unused_imports)
 )]
 
@@ -223,6 +246,8 @@ pub use crate::fetch::ReqwestFetch;
 pub use crate::introspection::{ClientAuth, IntrospectionValidator};
 #[cfg(feature = "jwt")]
 pub use crate::jwt::{AccessTokenMark, Algorithm, HmacAlgorithm, JwtValidator, OptionalClaim, Tenants};
+#[cfg(feature = "redis")]
+pub use crate::revocation::RedisRevocationList;
 #[cfg(any(feature = "introspection", feature = "reqwest"))]
 pub use crate::secret::Secret;
 pub use crate::{

@@ -55,6 +55,8 @@ struct Facts {
     /// When `exp` and the leeway are over on the monotonic clock, by the wall clock of the moment when it was first seen.
     over_at: Option<Instant>,
     grounds: Option<Grounds>,
+    /// The number of the list of revocations whose terms it was found to meet; zero if there was none.
+    meets: AtomicU64,
     /// The version of a list of revocations that did not concern it; zero if there was none.
     cleared_by: AtomicU64,
 }
@@ -126,6 +128,7 @@ impl CurrentToken {
                 answered_at: None,
                 over_at: None,
                 grounds: None,
+                meets: AtomicU64::new(0),
                 cleared_by: AtomicU64::new(0),
             }),
             age: Duration::ZERO,
@@ -192,6 +195,16 @@ impl CurrentToken {
     /// Whether what the token rests on was withdrawn.
     pub(crate) fn is_withdrawn(&self) -> bool {
         self.facts.grounds.as_ref().is_some_and(Grounds::are_withdrawn)
+    }
+
+    /// Whether it was found to have what the list of revocations with this number goes by.
+    pub(crate) fn meets_terms_of(&self, list: u64) -> bool {
+        self.facts.meets.load(Ordering::Relaxed) == list
+    }
+
+    /// Keeps that it has what this list goes by. Only the latest one is kept.
+    pub(crate) fn met_terms_of(&self, list: u64) {
+        self.facts.meets.store(list, Ordering::Relaxed);
     }
 
     /// Whether this version of a list of revocations was found not to concern it.

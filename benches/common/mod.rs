@@ -26,7 +26,7 @@ use std::{
     },
     task::{Context, Poll, Waker},
     thread,
-    time::Duration,
+    time::{Duration, SystemTime},
 };
 
 use aws_lc_rs::signature::{
@@ -37,7 +37,8 @@ use bytes::Bytes;
 use http::{HeaderValue, Request, Response, StatusCode, header};
 use http_body_util::Full;
 use resource_protector::{
-    Clock, JwtValidator, Moment, ResourceProtector, ResourceProtectorLayer, SystemClock,
+    Clock, CutOff, JwtValidator, MemoryRevocationList, Moment, ResourceProtector, ResourceProtectorLayer,
+    RevocationTerms, Revoke as _, RevokedBy, SystemClock,
     testing::{Jwt, TestIssuer, TokenDraft},
 };
 use serde_json::Value;
@@ -49,6 +50,9 @@ pub const ALGORITHMS: [&str; 3] = ["RS256", "ES256", "EdDSA"];
 
 /// As long as every token is, in its compact form.
 pub const TOKEN_LENGTH: usize = 1024;
+
+/// How many revocations there are, where there is a list of them.
+pub const REVOCATIONS: usize = 100_000;
 
 /// More tokens than any benchmark shows to a validator with this capacity: nothing is evicted.
 pub const ROOM_FOR_ALL: usize = 2_000_000;
@@ -124,6 +128,15 @@ impl Tokens {
         self.protected_at(capacity, SystemClock)
     }
 
+    /// The same, with this list of revocations.
+    pub fn listed(&self, list: &MemoryRevocationList) -> Protected {
+        let validator = remembering(self.validator(), ROOM_FOR_ALL);
+        let layer = ResourceProtectorLayer::new(validator).revocation(list.clone());
+        let mut protected = layer.layer(Bare);
+        warm_up(&mut protected, &bearer(&self.mint()));
+        protected
+    }
+
     /// A protected service that has its keys already.
     pub fn protected_at(&self, capacity: usize, clock: impl Clock) -> Protected {
         let validator = remembering(self.validator(), capacity);
@@ -131,6 +144,27 @@ impl Tokens {
         warm_up(&mut protected, &bearer(&self.mint()));
         protected
     }
+}
+
+/// A list of so many revocations, by subject and by token. None of them concerns a token of the benchmarks.
+pub fn revocations(count: usize) -> MemoryRevocationList {
+    let by = [RevokedBy::Subject, RevokedBy::TokenId];
+    let list = MemoryRevocationList::new(RevocationTerms::new(by, Duration::from_secs(3600)).unwrap());
+    for number in 0..count {
+        revoke(&list, number);
+    }
+    list
+}
+
+/// Adds one more that concerns nobody.
+pub fn revoke(list: &MemoryRevocationList, number: usize) {
+    let cut_off = match number % 2 {
+        0 => CutOff::subject(ISSUER, format!("{number:032x}"), SystemTime::now()),
+        _ => CutOff::token(ISSUER, format!("{number:032x}")),
+    };
+    let revoking = pin!(list.revoke(cut_off));
+    let done = revoking.poll(&mut Context::from_waker(Waker::noop()));
+    assert!(matches!(done, Poll::Ready(Ok(()))));
 }
 
 /// The trivial service behind the layer.

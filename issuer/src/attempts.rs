@@ -10,18 +10,20 @@ use std::{
 use aws_lc_rs::digest;
 use resource_protector::{Moment, SetupError};
 
-/// Counts failed attempts to authenticate, and refuses further ones for a while: after 10 failures within 5 minutes, until 5
-/// minutes have passed since the first of them. Clones share the counts, which are in the memory of this process.
+/// Counts failed attempts to authenticate, and refuses further ones for a while: after 10 failures within 5 minutes,
+/// until 5 minutes have passed since the first of them. Clones share the counts, which are in the memory of this
+/// process.
 ///
-/// What is counted together is told by a key: the name that was tried, alone or with the address that it was tried from. Keys are kept as
-/// digests.
+/// What is counted together is told by a key: the name that was tried, alone or with the address that it was tried
+/// from. Keys are kept as digests.
 ///
 /// **It can be turned against those whom it protects**: who fails on purpose in the name of another locks them out. So
-/// count by name *and* address where the address is known (a proxy that can be trusted says it); then an attacker locks out
-/// nobody but those who share the address. What is guarded by a name alone should not be urgent, or not be guessable in the first place.
+/// count by name *and* address where the address is known (a proxy that can be trusted says it); then an attacker locks
+/// out nobody but those who share the address. What is guarded by a name alone should not be urgent, or not be
+/// guessable in the first place.
 ///
-/// There is room for 100 000 keys, about 30 MiB. When it is full, the key with the fewest failures makes room, the oldest
-/// first: who wants to be forgotten has to fail under as many other keys.
+/// There is room for 100 000 keys, about 30 MiB. When it is full, the key with the fewest failures makes room, the
+/// oldest first: who wants to be forgotten has to fail under as many other keys.
 #[derive(Clone)]
 pub struct Attempts(Arc<Shared>);
 
@@ -58,8 +60,8 @@ pub struct TooMany {
     pub retry_after: Duration,
 }
 
-/// An attempt that has begun, and counts as failed until it is said how it ended: so many that begin at the same time count as
-/// many. One that is dropped, because whoever made it has gone, stays a failure.
+/// An attempt that has begun, and counts as failed until it is said how it ended: so many that begin at the same time
+/// count as many. One that is dropped, because whoever made it has gone, stays a failure.
 #[must_use]
 pub struct Attempt<'a> {
     attempts: &'a Attempts,
@@ -97,8 +99,8 @@ impl Attempts {
         }))
     }
 
-    /// Whether an attempt may be looked at. It counts nothing: say so if it [failed](Self::failed). For what is judged at
-    /// once; where judging takes its time, as with passwords, [`begin`](Self::begin) one.
+    /// Whether an attempt may be looked at. It counts nothing: say so if it [failed](Self::failed). For what is judged
+    /// at once; where judging takes its time, as with passwords, [`begin`](Self::begin) one.
     ///
     /// # Errors
     ///

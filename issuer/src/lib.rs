@@ -6,9 +6,13 @@ pub mod endpoints;
 pub mod grants;
 pub mod keys;
 pub mod profiles;
+pub mod server;
 pub mod store;
+#[cfg(feature = "testing")]
+pub mod testing;
 mod time;
 mod tokens;
+pub mod users;
 
 pub use self::{
     keys::KeyRing,

@@ -1,7 +1,11 @@
 //! Moments as they are written down.
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::{
+    sync::Arc,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
 
+use resource_protector::{Clock, Moment};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// A moment, in whole milliseconds since 1970.
@@ -59,5 +63,14 @@ impl Serialize for Millis {
 impl<'de> Deserialize<'de> for Millis {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         u64::deserialize(deserializer).map(Self)
+    }
+}
+
+/// A clock that others have, too.
+pub(crate) struct SharedClock(pub(crate) Arc<dyn Clock>);
+
+impl Clock for SharedClock {
+    fn now(&self) -> Moment {
+        self.0.now()
     }
 }

@@ -88,3 +88,7 @@ pub(crate) fn breaker_state(who: &str, state: Breaker) {
 pub(crate) fn key_set_age(who: &str, age: Duration) {
     gauge!("resource_protector_key_set_age_seconds", "asked" => who.to_owned()).set(age.as_secs_f64());
 }
+
+pub(crate) fn revocations_age(list: &str, age: Duration) {
+    gauge!("resource_protector_revocations_age_seconds", "list" => list.to_owned()).set(age.as_secs_f64());
+}

@@ -10,9 +10,13 @@ mod facade;
 mod silent;
 
 #[cfg(feature = "metrics")]
-pub(crate) use self::facade::{breaker_changed, breaker_state, call_ended, call_shed, decided, key_set_age, token};
+pub(crate) use self::facade::{
+    breaker_changed, breaker_state, call_ended, call_shed, decided, key_set_age, revocations_age, token,
+};
 #[cfg(not(feature = "metrics"))]
-pub(crate) use self::silent::{breaker_changed, breaker_state, call_ended, call_shed, decided, key_set_age, token};
+pub(crate) use self::silent::{
+    breaker_changed, breaker_state, call_ended, call_shed, decided, key_set_age, revocations_age, token,
+};
 use crate::rejection::RejectionKind;
 
 /// What was decided about a request.

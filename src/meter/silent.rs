@@ -24,3 +24,6 @@ pub(crate) fn breaker_state(_: &str, _: Breaker) {}
 
 #[inline]
 pub(crate) fn key_set_age(_: &str, _: Duration) {}
+
+#[inline]
+pub(crate) fn revocations_age(_: &str, _: Duration) {}

@@ -108,6 +108,7 @@ impl Policy {
     /// Steps 3 to 6: judged on every request, whoever validated the token and however long ago.
     fn judge(&self, token: CurrentToken, asked: Moment, now: Moment) -> Result<CurrentToken, Rejection> {
         token.judge_time(now)?;
+        self.judge_revocation(&token, now)?;
         // The validator heeds it. One around it may not have passed it on.
         let is_too_old = |max_age| {
             let oldest = asked.monotonic.checked_sub(max_age);
@@ -118,7 +119,6 @@ impl Policy {
                 "the route demands a younger answer than there is",
             ));
         }
-        self.judge_revocation(&token, now)?;
         if token.confirmation().is_some() {
             // RFC 7800 §3.1 would let a binding be ignored that is not understood. Then a stolen token would be as good
             // as any.
@@ -138,7 +138,7 @@ impl Policy {
     fn judge_revocation(&self, token: &CurrentToken, now: Moment) -> Result<(), Rejection> {
         match &self.revocation {
             None => Ok(()),
-            Some(revocation) => revocation.judge(token, now),
+            Some(revocation) => revocation.judge(token, now, self.max_age),
         }
     }
 

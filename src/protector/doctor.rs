@@ -119,7 +119,8 @@ impl ResourceProtectorLayer {
     /// [`About::issuers`](crate::About::issuers) names one that is not signed, one for another service, and one with a bad
     /// signature under a plausible `kid`; and made-up opaque ones, one for each of
     /// [`About::opaque_prefixes`](crate::About::opaque_prefixes). An introspection endpoint is asked about them, so
-    /// credentials of this service that it refuses show. Each is new, so that no memory answers.
+    /// credentials of this service that it refuses show. Each is new, so that no memory answers. A list of revocations that
+    /// is out of step shows, too.
     ///
     /// It stands in for an attacker without any genuine token. The audience that is expected is not known to the protector,
     /// and it cannot sign: so that a genuine token for another service is refused is what your own tests have to show, with
@@ -138,6 +139,15 @@ impl ResourceProtectorLayer {
                 Err(refusal) => Outcome::Trouble(refusal.detail().to_owned()),
             },
         }];
+        if let Some(list) = &self.policy.revocation {
+            findings.push(Finding {
+                checked: "what it takes to know of revocations".to_owned(),
+                outcome: match list.problem(now) {
+                    None => Outcome::Fine,
+                    Some(problem) => Outcome::Trouble(problem.to_owned()),
+                },
+            });
+        }
         let issuers: Vec<&str> = about.issuers().iter().map(String::as_str).collect();
         let issuers = if issuers.is_empty() { vec![NOBODY] } else { issuers };
         let prefixes: Vec<&str> = about.opaque_prefixes().iter().map(String::as_str).collect();

@@ -45,11 +45,17 @@ impl ResourceProtectorLayer {
     /// protector. What was set on this protector before holds for the guard, too; how its refusals look is left to the
     /// protector that it stands in.
     ///
+    /// With a [list of revocations](Self::revocation), what that knows has to be as young, too, for every token, and where
+    /// the validator cannot ask, as for JWTs that are verified here, the list is all there is. It then has to be told of the
+    /// revocations of every issuer whose validator cannot ask: leave the guard out where there is one that tells nobody. A
+    /// list that hears from others is always some moments old; zero is 503 with it.
+    ///
     /// # Errors
     ///
-    /// When it is more than a day, or when the validator knows of no revocation: a JWT that is verified here stays good
-    /// until it expires, whenever it is looked at. Introspect such tokens, or leave the guard out and let them live for a
-    /// shorter time. With several validators behind this protector, all of them have to be able to ask.
+    /// When it is more than a day, or when nobody here knows of revocations: a JWT that is verified here stays good until it
+    /// expires, whenever it is looked at. Introspect such tokens, use a list, or leave the guard out and let them live for a
+    /// shorter time. Without a list, all of several validators behind this protector have to be able to ask. A list has to
+    /// tell its [age](crate::RevocationList::age). It is the one that this protector has got before.
     pub fn require_fresh(&self, max_age: Duration) -> Result<RequireFreshLayer, SetupError> {
         let mut guard = self.clone().resting_on_the_last(max_age)?;
         let policy = guard.policy();
@@ -61,12 +67,21 @@ impl ResourceProtectorLayer {
     /// Judges all tokens by knowledge that is no older than this.
     pub(crate) fn resting_on_the_last(mut self, max_age: Duration) -> Result<Self, SetupError> {
         let max_age = within("max_age", max_age, Duration::ZERO..=OLDEST)?;
-        if !self.policy.validator.about().asks_anew() {
-            return Err(SetupError::new(
-                "max_age",
+        let problem = match &self.policy.revocation {
+            Some(list) if list.tells_its_age(self.policy.clock.now()) => None,
+            Some(_) => Some(
+                "expected a list of revocations that tells how old its knowledge is, got one that does not: see \
+                 `RevocationList::age`",
+            ),
+            None if self.policy.validator.about().asks_anew() => None,
+            None => Some(
                 "expected validators that can ask whether a token was revoked, got one that cannot: a JWT that is verified \
-                 here is as good as on the day it was issued. Introspect its tokens instead, or leave the demand out",
-            ));
+                 here is as good as on the day it was issued. Introspect its tokens instead, give the protector a list of \
+                 revocations, or leave the demand out",
+            ),
+        };
+        if let Some(problem) = problem {
+            return Err(SetupError::new("max_age", problem));
         }
         self.policy().max_age = Some(max_age);
         Ok(self)

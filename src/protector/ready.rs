@@ -25,11 +25,10 @@ impl ResourceProtectorLayer {
         let now = self.policy.clock.now();
         let ready = self.policy.validator.ready(now).await;
         ready.map_err(|refusal| NotReady(refusal.detail().to_owned()))?;
-        match &self.policy.revocation {
-            Some(revocation) if !revocation.is_in_step(now) => {
-                Err(NotReady("what is known of revocations is out of date".to_owned()))
-            }
-            _ => Ok(()),
+        let list = self.policy.revocation.as_ref();
+        match list.and_then(|list| list.problem(now)) {
+            None => Ok(()),
+            Some(problem) => Err(NotReady(problem.to_owned())),
         }
     }
 }

@@ -19,7 +19,8 @@ pub enum RevokedBy {
 /// Tokens that are to be refused from now on, whatever they say, and whether anybody has seen them or not.
 ///
 /// An identifier means something only together with the issuer that gave it, so that no issuer can log out another's
-/// users.
+/// users. Both are compared byte for byte with what stands in the tokens: a slash too many at the end of the issuer, and
+/// nothing is cut off.
 ///
 /// ```
 /// use std::time::SystemTime;
@@ -41,7 +42,7 @@ pub struct CutOff {
 }
 
 impl CutOff {
-    fn new(by: RevokedBy, issuer: impl Into<String>, id: impl Into<String>) -> Self {
+    pub(super) fn new(by: RevokedBy, issuer: impl Into<String>, id: impl Into<String>) -> Self {
         Self {
             by,
             issuer: issuer.into(),
@@ -64,7 +65,11 @@ impl CutOff {
     /// All tokens about this `sub` that were issued before that moment, by their `iat`.
     ///
     /// Give the moment as it is. Most issuers write whole seconds into `iat`, rounded down: a token that is issued later
-    /// within the same second is refused, too, and one rounded down together with a moment would not be.
+    /// within the same second is refused, too. Of a moment that is rounded down as well, a token of the same second that was
+    /// issued before is spared.
+    ///
+    /// The issuer's clock counts. Where it may be ahead of the one that this moment is from, name a later moment: by so much
+    /// a token that was issued before passes for one that was issued after.
     pub fn subject(issuer: impl Into<String>, sub: impl Into<String>, issued_before: SystemTime) -> Self {
         Self {
             issued_before: Some(issued_before),
@@ -72,7 +77,8 @@ impl CutOff {
         }
     }
 
-    /// All tokens that were issued to this `client_id`, and, for as long as this is known, all that will be.
+    /// All tokens that were issued to this `client_id`, and, for as long as this is known, all that will be. That is no longer
+    /// than a token lives: the issuer has to stop issuing them meanwhile.
     pub fn client(issuer: impl Into<String>, client_id: impl Into<String>) -> Self {
         Self::new(RevokedBy::Client, issuer, client_id)
     }
@@ -86,7 +92,8 @@ impl CutOff {
 
     /// Need not be known from this moment on, because every token that it concerns has expired by then: for one token, its
     /// `exp`. Without it, or when it lies further away, it is known for the
-    /// [longest life](super::RevocationTerms::longest_life) of a token.
+    /// [longest life](super::RevocationTerms::longest_life) of a token that is issued now, or just before the moment that it
+    /// [names](Self::issued_before); and for some minutes more, because of the leeway.
     #[must_use]
     pub fn until(mut self, exp: SystemTime) -> Self {
         self.until = Some(exp);

@@ -1,12 +1,24 @@
 //! Tokens that are good by what they say, and good no more: which ones, and until when that has to be known.
 
 mod cut_off;
+mod known;
 mod memory;
+#[cfg(feature = "redis")]
+mod redis;
 mod terms;
 mod view;
 
-use std::{fmt, sync::Arc};
+use std::{
+    fmt,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
 
+#[cfg(feature = "redis")]
+pub use self::redis::RedisRevocationList;
 pub use self::{
     cut_off::{CutOff, RevokedBy},
     memory::MemoryRevocationList,
@@ -54,13 +66,23 @@ pub trait RevocationList: Send + Sync + 'static {
     fn verdict(&self, token: &CurrentToken, now: Moment) -> Verdict;
 
     /// What a token has to have, so that a revocation can be known to concern it. Tokens without are refused before
-    /// [`verdict`](Self::verdict) is asked about them.
+    /// [`verdict`](Self::verdict) is asked about them. A protector takes them once, when it is given the list.
     fn terms(&self) -> &RevocationTerms;
 
     /// Whether the list knows enough to answer at all, for a readiness probe.
     fn is_in_step(&self, now: Moment) -> bool {
         let _ = now;
         true
+    }
+
+    /// How old what is known here may be: every revocation that was made longer ago is known. `None`, as by default, where
+    /// that is not told; [`Duration::MAX`] where it could be told, but nothing is known so far.
+    ///
+    /// A [guard for sensitive routes](crate::ResourceProtectorLayer::require_fresh) lets nobody in where it is older than the
+    /// route bears, and is not built where it is `None`. What is too young lets in whose token was revoked meanwhile.
+    fn age(&self, now: Moment) -> Option<Duration> {
+        let _ = now;
+        None
     }
 }
 
@@ -75,6 +97,10 @@ impl<L: RevocationList> RevocationList for Arc<L> {
 
     fn is_in_step(&self, now: Moment) -> bool {
         L::is_in_step(self, now)
+    }
+
+    fn age(&self, now: Moment) -> Option<Duration> {
+        L::age(self, now)
     }
 }
 
@@ -128,31 +154,101 @@ pub enum RevokeError {
     Unpublished(String),
 }
 
+const OUT_OF_STEP: &str = "what is known of revocations is out of date";
+
+/// Numbers the lists and the versions of what they know, so that no two in this process ever have the same.
+fn next_number() -> u64 {
+    static NEXT: AtomicU64 = AtomicU64::new(1);
+    NEXT.fetch_add(1, Ordering::Relaxed)
+}
+
 /// The list of a protector. It judges tokens on every request, whoever validated them.
 #[derive(Clone)]
-pub(crate) struct Revocation(Arc<dyn RevocationList>);
+pub(crate) struct Revocation {
+    list: Arc<dyn RevocationList>,
+    terms: RevocationTerms,
+    number: u64,
+}
 
 impl Revocation {
     pub(crate) fn by(list: impl RevocationList) -> Self {
-        Self(Arc::new(list))
-    }
-
-    pub(crate) fn judge(&self, token: &CurrentToken, now: Moment) -> Result<(), Rejection> {
-        self.0.terms().judge(token)?;
-        match self.0.verdict(token, now) {
-            Verdict::Clear => Ok(()),
-            Verdict::CutOff => Err(Rejection::invalid_token(Reason::Revoked, "the token was cut off")),
-            Verdict::Unknown => Err(Rejection::unavailable("what is known of revocations is out of date")),
+        Self {
+            terms: list.terms().clone(),
+            list: Arc::new(list),
+            number: next_number(),
         }
     }
 
-    pub(crate) fn is_in_step(&self, now: Moment) -> bool {
-        self.0.is_in_step(now)
+    /// By knowledge that is no older than this.
+    pub(crate) fn judge(&self, token: &CurrentToken, now: Moment, max_age: Option<Duration>) -> Result<(), Rejection> {
+        // What a token says does not change, so that it meets them once and for all.
+        if !token.meets_terms_of(self.number) {
+            self.terms.judge(token)?;
+            token.met_terms_of(self.number);
+        }
+        match self.list.verdict(token, now) {
+            Verdict::Clear if max_age.is_some_and(|max_age| self.is_older_than(max_age, now)) => Err(
+                Rejection::unavailable("the route demands younger knowledge of revocations than there is"),
+            ),
+            Verdict::Clear => Ok(()),
+            Verdict::CutOff => Err(Rejection::invalid_token(Reason::Revoked, "the token was revoked")),
+            Verdict::Unknown => Err(Rejection::unavailable(OUT_OF_STEP)),
+        }
+    }
+
+    fn is_older_than(&self, max_age: Duration, now: Moment) -> bool {
+        self.list.age(now).is_none_or(|age| age > max_age)
+    }
+
+    /// Why not everything that has to be known of revocations is.
+    pub(crate) fn problem(&self, now: Moment) -> Option<&'static str> {
+        (!self.list.is_in_step(now)).then_some(OUT_OF_STEP)
+    }
+
+    pub(crate) fn tells_its_age(&self, now: Moment) -> bool {
+        self.list.age(now).is_some()
     }
 }
 
 impl fmt::Debug for Revocation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Revocation").field(self.0.terms()).finish()
+        f.debug_tuple("Revocation").field(&self.terms).finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::{Instant, SystemTime};
+
+    use serde_json::json;
+
+    use super::*;
+
+    fn terms(by: RevokedBy, hours: u64) -> RevocationTerms {
+        RevocationTerms::new([by], Duration::from_secs(hours * 3600)).unwrap()
+    }
+
+    #[test]
+    fn a_token_that_meets_the_terms_of_one_list_does_not_thereby_meet_those_of_another() {
+        let token =
+            CurrentToken::vouch_for(&json!({ "iss": "i", "sub": "alice", "iat": 9000, "exp": 16_200 })).unwrap();
+        let now = Moment {
+            wall: SystemTime::UNIX_EPOCH + Duration::from_secs(10_000),
+            monotonic: Instant::now(),
+        };
+        let [fits, short, other] = [
+            terms(RevokedBy::Subject, 2),
+            terms(RevokedBy::Subject, 1),
+            terms(RevokedBy::TokenId, 2),
+        ]
+        .map(|terms| Revocation::by(MemoryRevocationList::new(terms)));
+        for _ in 0..3 {
+            assert!(fits.judge(&token, now, None).is_ok());
+            assert!(fits.clone().judge(&token.clone(), now, None).is_ok());
+            for list in [&short, &other] {
+                let refusal = list.judge(&token, now, None).unwrap_err();
+                assert_eq!(refusal.reason(), Some(Reason::Claim));
+            }
+        }
     }
 }

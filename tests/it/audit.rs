@@ -11,8 +11,8 @@ use bytes::Bytes;
 use http::{Request, Response};
 use http_body_util::Full;
 use resource_protector::{
-    About, CurrentToken, JwtValidator, Presented, Reason, Rejection, Requirement, ResourceProtectorLayer,
-    TokenValidator,
+    About, Clock as _, CurrentToken, CutOff, JwtValidator, MemoryRevocationList, Presented, Reason, Rejection,
+    Requirement, ResourceProtectorLayer, RevocationTerms, Revoke as _, RevokedBy, TokenValidator,
     config::ProtectorConfig,
     require_scope,
     testing::{TestClock, TestIssuer},
@@ -31,17 +31,26 @@ use crate::support::{ask, ask_behind, hello, protector, request};
 
 /// Keeps the events of one target.
 #[derive(Clone)]
-struct Trail {
+pub struct Trail {
     target: &'static str,
     events: Arc<Mutex<Vec<(Level, Fields)>>>,
 }
 
 impl Trail {
-    fn of(target: &'static str) -> Self {
+    pub fn of(target: &'static str) -> Self {
         Self {
             target,
             events: Arc::default(),
         }
+    }
+
+    /// The levels of the events so far, and their stable names.
+    pub fn named(&self) -> Vec<(Level, String)> {
+        let events = self.events.lock().unwrap();
+        events
+            .iter()
+            .map(|(level, fields)| (*level, fields.0.get("event").cloned().unwrap_or_default()))
+            .collect()
     }
 }
 
@@ -258,6 +267,35 @@ async fn a_refusal_says_why_and_an_admission_how_old_the_answer_is() {
     );
     let admitted = decisions(request(&["Bearer both"])).await;
     assert_eq!(admitted[0].1["age_seconds"], "0");
+}
+
+#[tokio::test]
+async fn a_token_that_was_revoked_is_refused_for_that_reason_and_its_subject_is_not_named() {
+    let clock = TestClock::new();
+    let issuer = TestIssuer::new("https://auth.test").with_clock(clock.clone());
+    let hour = Duration::from_secs(3600);
+    let terms = RevocationTerms::new([RevokedBy::Subject], hour).unwrap();
+    let list = MemoryRevocationList::new(terms).clock(clock.clone());
+    let tokens = JwtValidator::discover(issuer.url(), "https://api.test").unwrap();
+    let layer = ResourceProtectorLayer::new(tokens.fetch(issuer.clone()));
+    let layer = layer.clock(clock.clone()).revocation(list.clone());
+    let token = issuer
+        .access_token("https://api.test")
+        .subject("alice")
+        .lifetime(hour)
+        .mint();
+    let cut_off = CutOff::subject(issuer.url(), "alice", clock.now().wall + hour);
+    list.revoke(cut_off).await.unwrap();
+    let decided = decisions_of(ask_behind(&layer, request(&[&format!("Bearer {token}")]))).await;
+    let [(Level::INFO, fields)] = decided.as_slice() else {
+        panic!("one event, got {decided:?}");
+    };
+    assert_eq!(
+        (fields["kind"].as_str(), fields["reason"].as_str()),
+        ("InvalidToken", "Revoked")
+    );
+    assert_eq!(fields["detail"], "the token was revoked");
+    assert!(!format!("{fields:?}").contains("alice"), "{fields:?}");
 }
 
 #[tokio::test]

@@ -170,6 +170,11 @@ fn own_token_table_answers_as_it_says() {
 }
 
 #[test]
+fn log_out_everywhere_answers_as_it_says() {
+    Example::start("log_out_everywhere", &[]).paste(5);
+}
+
+#[test]
 fn tonic_gets_the_status_of_each_refusal() {
     let example = Example::start("tonic", &[]);
     let lines: Vec<String> = std::iter::from_fn(|| example.line()).collect();

@@ -6,7 +6,8 @@ use bytes::Bytes;
 use http::Response;
 use metrics_util::debugging::{DebugValue, DebuggingRecorder};
 use resource_protector::{
-    ByIssuer, ClientAuth, IntrospectionValidator, JwtValidator, ResourceProtectorLayer,
+    ByIssuer, ClientAuth, CutOff, IntrospectionValidator, JwtValidator, MemoryRevocationList, ResourceProtectorLayer,
+    RevocationTerms, Revoke as _, RevokedBy,
     config::ProtectorConfig,
     require_scope,
     testing::{TestClock, TestIssuer},
@@ -82,6 +83,21 @@ async fn every_decision_is_counted_once_by_its_kind() {
     let layer = protector().allow_cors_preflight();
     let counted = counted_by(ask_behind(&layer, preflight())).await;
     assert_eq!(counted, expected(&[(DECISIONS, "decision=preflight,kind=none", 1.0)]));
+}
+
+#[tokio::test]
+async fn a_revoked_token_is_counted_as_invalid() {
+    let world = World::new();
+    let terms = RevocationTerms::new([RevokedBy::TokenId], Duration::from_secs(3600)).unwrap();
+    let list = MemoryRevocationList::new(terms).clock(world.clock.clone());
+    let layer = world.layer.clone().revocation(list.clone());
+    let token = world.issuer.access_token(API).claim("jti", "j").mint();
+    let bearer = format!("Bearer {token}");
+    assert_eq!(ask_behind(&layer, request(&[&bearer])).await.status(), 200);
+    list.revoke(CutOff::token(World::ISSUER, "j")).await.unwrap();
+    let counted = counted_by(ask_behind(&layer, request(&[&bearer]))).await;
+    let refused = [(DECISIONS, "decision=refused,kind=invalid_token", 1.0)];
+    assert_eq!(only(DECISIONS, &counted), expected(&refused));
 }
 
 #[tokio::test]

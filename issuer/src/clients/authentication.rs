@@ -27,19 +27,20 @@ const LEEWAY: Duration = Duration::from_secs(10);
 
 type Peer = Arc<dyn Fn(&Parts) -> Option<String> + Send + Sync>;
 
-/// Finds out which client sends a request to a token, introspection or revocation endpoint: by HTTP Basic or the form (RFC 6749 §2.3.1), by an
-/// assertion (RFC 7523 §2.2), or, for public clients, by what it says.
+/// Finds out which client sends a request to a token, introspection or revocation endpoint: by HTTP Basic or the form
+/// (RFC 6749 §2.3.1), by an assertion (RFC 7523 §2.2), or, for public clients, by what it says.
 ///
-/// A client is accepted in the one way that it is [registered](Client) with, and in no two at the same time. Whatever is wrong with it gets the same
-/// answer, 401 `invalid_client` with a `Basic` challenge, so that nobody learns which clients there are; and a secret is hashed and compared
-/// whether there is such a client or not.
+/// A client is accepted in the one way that it is [registered](Client) with, and in no two at the same time. Whatever
+/// is wrong with it gets the same answer, 401 `invalid_client` with a `Basic` challenge, so that nobody learns which
+/// clients there are; and a secret is hashed and compared whether there is such a client or not.
 ///
-/// After 10 wrong secrets or assertions within 5 minutes a client is refused by 429 until these have passed. Whoever
-/// knows its identifier can lock it out by that; say [where requests come from](Self::peer), and it is only locked out
-/// from there.
+/// After 10 wrong secrets or assertions within 5 minutes a client is refused by 429 until these have passed. **Whoever
+/// knows its identifier can lock it out by that**, and a resource server that is locked out cannot judge tokens. Say
+/// [where requests come from](Self::peer), and a client is only locked out from there.
 ///
 /// An assertion has `iss` and `sub` = the client, one `aud` = the issuer, `jti`, and an `exp` no further than 5 minutes
-/// ahead. It counts once: its `jti` is remembered in the store until then. Its algorithm is one that goes with the registered keys. Its `typ` is `JWT`, or it has none.
+/// ahead. It counts once: its `jti` is remembered in the store until then. Its algorithm is one that goes with the
+/// registered keys. Its `typ` is `JWT`, or it has none.
 #[derive(Clone)]
 pub struct ClientAuthentication {
     clients: Arc<dyn AnyClients>,
@@ -77,16 +78,18 @@ impl ClientAuthentication {
         })
     }
 
-    /// Accepts another `aud` of assertions beside the issuer: the token endpoint's URL, which clients wrote before the issuer was
-    /// agreed on (RFC 7523 §3). **A client that also uses another authorization server, which claims this URL as its own,
-    /// sends that one assertions that are good here**; that is why the issuer alone is accepted otherwise.
+    /// Accepts another `aud` of assertions beside the issuer: the token endpoint's URL, which clients wrote before the
+    /// issuer was agreed on (RFC 7523 §3). **A client that also uses another authorization server, which claims this
+    /// URL as its own, sends that one assertions that are good here**; that is why the issuer alone is accepted
+    /// otherwise.
     #[must_use]
     pub fn assertion_audience_too(mut self, audience: impl Into<String>) -> Self {
         self.audiences.push(audience.into());
         self
     }
 
-    /// How far ahead `exp` of an assertion may be; 5 minutes unless set. One that is stolen before it was used is good for as long.
+    /// How far ahead `exp` of an assertion may be; 5 minutes unless set. One that is stolen before it was used is good
+    /// for as long.
     ///
     /// # Errors
     ///
@@ -109,9 +112,9 @@ impl ClientAuthentication {
         self
     }
 
-    /// Says where a request comes from: the address of its connection, from the request's extensions, or the one that a **trusted** proxy
-    /// has written. Failures are counted for each client from each peer then. A value that the client can choose makes the limit
-    /// useless.
+    /// Says where a request comes from: the address of its connection, from the request's extensions, or the one that a
+    /// **trusted** proxy has written. Failures are counted for each client from each peer then. A value that the client
+    /// can choose makes the limit useless.
     #[must_use]
     pub fn peer(mut self, peer: impl Fn(&Parts) -> Option<String> + Send + Sync + 'static) -> Self {
         self.peer = Some(Arc::new(peer));
@@ -129,8 +132,9 @@ impl ClientAuthentication {
     ///
     /// # Errors
     ///
-    /// `invalid_request` (400) for two ways at once; `invalid_client` (401) where it is not known or did not authenticate in its way;
-    /// `temporarily_unavailable` (429) after too many failures, and (503) when registry or store do not answer.
+    /// `invalid_request` (400) for two ways at once; `invalid_client` (401) where it is not known or did not
+    /// authenticate in its way; `temporarily_unavailable` (429) after too many failures, and (503) when registry or
+    /// store do not answer.
     pub async fn authenticate(&self, parts: &Parts, form: &Form) -> Result<Client, OAuthError> {
         let credentials = Credentials::read(parts, form)?;
         let found = self.clients.look_up(&credentials.client_id).await;

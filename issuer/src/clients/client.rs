@@ -2,8 +2,8 @@
 
 use std::fmt;
 
-use resource_protector::{JwtValidator, Scope, Scopes, SetupError};
-use serde::{Deserialize, Serialize, de};
+use resource_protector::{Scope, Scopes, SetupError};
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::{
@@ -11,19 +11,13 @@ use super::{
     secret::{self, ClientSecret, SecretDigest},
 };
 
-/// The most entries in a list of a client.
-const MAX_ENTRIES: usize = 100;
-
-/// The longest identifier, and the longest name, in bytes.
-const MAX_TEXT: usize = 200;
-
 /// The longest JWK set, in bytes.
 const MAX_JWKS: usize = 64 * 1024;
 
 /// An application that gets tokens, or a resource server that asks about them, as the authorization server knows it.
 ///
-/// What it may do is said here, and nothing is allowed unless it is said. It serializes to JSON, with secrets only as digests, and is
-/// checked again when it is read.
+/// What it may do is said here, and nothing is allowed unless it is said. It serializes to JSON, with secrets only as
+/// digests, and is checked again when it is read.
 ///
 /// ```
 /// # fn main() -> Result<(), resource_protector::SetupError> {
@@ -47,25 +41,25 @@ const MAX_JWKS: usize = 64 * 1024;
 /// ```
 #[derive(Clone, PartialEq, Eq, Serialize)]
 pub struct Client {
-    id: String,
+    pub(super) id: String,
     #[serde(rename = "token_endpoint_auth_method")]
-    method: ClientAuthMethod,
+    pub(super) method: ClientAuthMethod,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    secrets: Vec<SecretDigest>,
+    pub(super) secrets: Vec<SecretDigest>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    jwks: Option<Value>,
+    pub(super) jwks: Option<Value>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    name: Option<String>,
+    pub(super) name: Option<String>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    redirect_uris: Vec<String>,
+    pub(super) redirect_uris: Vec<String>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    grants: Vec<String>,
+    pub(super) grants: Vec<String>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    scopes: Vec<Scope>,
+    pub(super) scopes: Vec<Scope>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    audiences: Vec<String>,
+    pub(super) audiences: Vec<String>,
     #[serde(default, skip_serializing_if = "is_false")]
-    may_introspect: bool,
+    pub(super) may_introspect: bool,
 }
 
 /// How a client proves who it is: the values of `token_endpoint_auth_method` (RFC 7591 §2).
@@ -126,12 +120,13 @@ impl Client {
         client.checked()
     }
 
-    /// One that proves who it is by assertions that it signs. These are its public keys, as a JWK set (RFC 7517 §5); with `alg`, a key goes
-    /// with that algorithm only.
+    /// One that proves who it is by assertions that it signs. These are its public keys, as a JWK set (RFC 7517 §5);
+    /// with `alg`, a key goes with that algorithm only.
     ///
     /// # Errors
     ///
-    /// As [`public`](Self::public), and when it is no JWK set, is longer than 64 KiB, has no key that can be used, or has a private key in it.
+    /// As [`public`](Self::public), and when it is no JWK set, is longer than 64 KiB, has no key that can be used, or
+    /// has a private key in it.
     pub fn with_keys(id: impl Into<String>, jwks: impl AsRef<[u8]>) -> Result<Self, SetupError> {
         let jwks = jwks.as_ref();
         if jwks.len() > MAX_JWKS {
@@ -155,8 +150,8 @@ impl Client {
         Ok(self)
     }
 
-    /// A further secret that is as good, so that a secret can be replaced: add the new one, have the client use it, then
-    /// [keep only](Self::only_secret) that.
+    /// A further secret that is as good, so that a secret can be replaced: add the new one, have the client use it,
+    /// then [keep only](Self::only_secret) that.
     ///
     /// # Errors
     ///
@@ -192,13 +187,14 @@ impl Client {
         self.checked()
     }
 
-    /// Where its users may be sent back to. A request names one of them byte for byte (RFC 9700 §2.1); only the port of a
-    /// loopback URI of a public client may differ (RFC 8252 §7.3).
+    /// Where its users may be sent back to. A request names one of them byte for byte (RFC 9700 §2.1); only the port of
+    /// a loopback URI of a public client may differ (RFC 8252 §7.3).
     ///
     /// # Errors
     ///
-    /// When one is neither `https`, nor `http` for a loopback host, nor, for a public client, of a private-use scheme with a dot in it;
-    /// when it has a fragment, user information or characters that a URI does not have; and when there are more than 100.
+    /// When one is neither `https`, nor `http` for a loopback host, nor, for a public client, of a private-use scheme
+    /// with a dot in it; when it has a fragment, user information or characters that a URI does not have; and when
+    /// there are more than 100.
     pub fn redirect_uris<I>(mut self, uris: I) -> Result<Self, SetupError>
     where
         I: IntoIterator,
@@ -208,13 +204,13 @@ impl Client {
         self.checked()
     }
 
-    /// Which values of `grant_type` it may use: `authorization_code`, `refresh_token`, `client_credentials`, and those of
-    /// grants of your own.
+    /// Which values of `grant_type` it may use: `authorization_code`, `refresh_token`, `client_credentials`, and those
+    /// of grants of your own.
     ///
     /// # Errors
     ///
-    /// When one is empty or not ASCII, a public client is to have `client_credentials` (RFC 6749 §4.4), and when there are
-    /// more than 100.
+    /// When one is empty or not ASCII, a public client is to have `client_credentials` (RFC 6749 §4.4), and when there
+    /// are more than 100.
     pub fn grants<I>(mut self, grants: I) -> Result<Self, SetupError>
     where
         I: IntoIterator,
@@ -235,8 +231,8 @@ impl Client {
         self.checked()
     }
 
-    /// For which resource servers it may have tokens: what `resource` may be (RFC 8707). None says that it gets them for the issuer's own
-    /// audience only.
+    /// For which resource servers it may have tokens: what `resource` may be (RFC 8707). None says that it gets them
+    /// for the issuer's own audience only.
     ///
     /// # Errors
     ///
@@ -276,75 +272,7 @@ impl Client {
         }
     }
 
-    /// All rules, whether it was made here or read from somewhere.
-    fn checked(self) -> Result<Self, SetupError> {
-        let is_printable = |text: &str| !text.is_empty() && text.bytes().all(|byte| matches!(byte, 0x20..=0x7e));
-        if !is_printable(&self.id) || self.id.len() > MAX_TEXT {
-            return Err(problem("client_id", "1 to 200 printable ASCII characters"));
-        }
-        let name = self.name.as_deref().unwrap_or("unnamed");
-        if name.trim().is_empty() || name.len() > MAX_TEXT || name.chars().any(char::is_control) {
-            return Err(problem("name", "1 to 200 bytes without control characters"));
-        }
-        let lists = [
-            ("redirect_uris", self.redirect_uris.len()),
-            ("grants", self.grants.len()),
-            ("scopes", self.scopes.len()),
-            ("audiences", self.audiences.len()),
-        ];
-        if let Some((list, _)) = lists.into_iter().find(|(_, length)| *length > MAX_ENTRIES) {
-            return Err(problem(list, "no more than 100"));
-        }
-        for uri in &self.redirect_uris {
-            redirect_uri::check(uri, self.owner()).map_err(|expected| problem("redirect_uris", expected))?;
-        }
-        if !self.grants.iter().all(|grant| is_printable(grant)) {
-            return Err(problem("grants", "values of `grant_type`"));
-        }
-        if self.audiences.iter().any(|audience| audience.trim().is_empty()) {
-            return Err(problem("audiences", "names of resource servers"));
-        }
-        if self.is_public() && self.allows_grant("client_credentials") {
-            return Err(problem(
-                "grants",
-                "none of `client_credentials`, for which a client proves who it is (RFC 6749 §4.4)",
-            ));
-        }
-        if self.is_public() && self.may_introspect {
-            return Err(problem("may_introspect", "a client that proves who it is"));
-        }
-        self.check_credentials()?;
-        Ok(self)
-    }
-
-    fn check_credentials(&self) -> Result<(), SetupError> {
-        let has_secret = !self.secrets.is_empty();
-        let (expects_secret, expects_keys) = match self.method {
-            ClientAuthMethod::ClientSecretBasic | ClientAuthMethod::ClientSecretPost => (true, false),
-            ClientAuthMethod::PrivateKeyJwt => (false, true),
-            ClientAuthMethod::None => (false, false),
-        };
-        if has_secret != expects_secret || self.jwks.is_some() != expects_keys {
-            return Err(problem(
-                "token_endpoint_auth_method",
-                "one that goes with secrets or keys that are there",
-            ));
-        }
-        if self.secrets.len() > 4 || !self.secrets.iter().all(SecretDigest::is_well_formed) {
-            return Err(problem("secrets", "1 to 4 digests"));
-        }
-        let Some(jwks) = &self.jwks else {
-            return Ok(());
-        };
-        let keys = jwks.get("keys").and_then(Value::as_array);
-        let is_private = |key: &Value| key.get("d").is_some() || key.get("k").is_some();
-        if keys.is_none_or(|keys| keys.iter().any(is_private)) {
-            return Err(problem("jwks", "a JWK set of public keys only"));
-        }
-        JwtValidator::with_jwks(&self.id, jwks.to_string(), self.id.as_str()).map(|_| ())
-    }
-
-    fn owner(&self) -> Owner {
+    pub(super) fn owner(&self) -> Owner {
         match self.is_public() {
             true => Owner::Public,
             false => Owner::Confidential,
@@ -421,47 +349,7 @@ impl Client {
     }
 }
 
-impl<'de> Deserialize<'de> for Client {
-    fn deserialize<D: de::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let read = Written::deserialize(deserializer)?;
-        let client = Self {
-            id: read.id,
-            method: read.token_endpoint_auth_method,
-            secrets: read.secrets,
-            jwks: read.jwks,
-            name: read.name,
-            redirect_uris: read.redirect_uris,
-            grants: read.grants,
-            scopes: read.scopes,
-            audiences: read.audiences,
-            may_introspect: read.may_introspect,
-        };
-        client.checked().map_err(de::Error::custom)
-    }
-}
-
-/// A client as it is read, before it is checked.
-#[derive(Deserialize)]
-struct Written {
-    id: String,
-    token_endpoint_auth_method: ClientAuthMethod,
-    #[serde(default)]
-    secrets: Vec<SecretDigest>,
-    jwks: Option<Value>,
-    name: Option<String>,
-    #[serde(default)]
-    redirect_uris: Vec<String>,
-    #[serde(default)]
-    grants: Vec<String>,
-    #[serde(default)]
-    scopes: Vec<Scope>,
-    #[serde(default)]
-    audiences: Vec<String>,
-    #[serde(default)]
-    may_introspect: bool,
-}
-
-fn problem(option: &'static str, expected: &str) -> SetupError {
+pub(super) fn problem(option: &'static str, expected: &str) -> SetupError {
     SetupError::new(option, format_args!("expected {expected}"))
 }
 

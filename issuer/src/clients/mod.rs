@@ -1,6 +1,7 @@
 //! The clients of the authorization server: who they are, what they may do, and how they prove it.
 
 mod authentication;
+mod checks;
 mod client;
 mod credentials;
 mod memory;

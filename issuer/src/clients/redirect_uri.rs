@@ -45,8 +45,8 @@ pub(super) fn check(uri: &str, owner: Owner) -> Result<(), &'static str> {
     }
 }
 
-/// Whether a client that registered one URI may ask for another: it is the same byte for byte (RFC 9700 §2.1). Only the port of a
-/// loopback host, which the operating system gives a public client, may differ (RFC 8252 §7.3).
+/// Whether a client that registered one URI may ask for another: it is the same byte for byte (RFC 9700 §2.1). Only the
+/// port of a loopback host, which the operating system gives a public client, may differ (RFC 8252 §7.3).
 pub(super) fn fits(registered: &str, asked: &str, owner: Owner) -> bool {
     if registered == asked {
         return true;

@@ -79,8 +79,8 @@ impl SecretDigest {
     }
 }
 
-/// Whether one of the digests is this secret's. It takes as long for a wrong secret as for the right one, and for a client that has none, or
-/// is not known, as for one that has.
+/// Whether one of the digests is this secret's. It takes as long for a wrong secret as for the right one, and for a
+/// client that has none, or is not known, as for one that has.
 pub(super) fn is_one_of(secret: &str, digests: &[SecretDigest]) -> bool {
     let presented = SecretDigest::of(secret);
     let nobody_s = [SecretDigest("-".repeat(43))];

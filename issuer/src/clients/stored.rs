@@ -10,7 +10,8 @@ use crate::store::{AnyStore, Becomes, Change, Id, Key, Kind, Listing, Outcome, R
 /// How often a change is tried while others change the same client.
 const TRIES: usize = 8;
 
-/// Clients in a [`Store`]: what an administrator registers, changes and deletes while the server runs. Clones share them.
+/// Clients in a [`Store`]: what an administrator registers, changes and deletes while the server runs. Clones share
+/// them.
 #[derive(Clone)]
 pub struct StoredClients(Arc<dyn AnyStore>);
 

@@ -21,8 +21,8 @@ const AFTER_AN_OUTAGE: Duration = Duration::from_secs(5);
 
 /// An error of a token, introspection or revocation endpoint, as the client gets it (RFC 6749 §5.2).
 ///
-/// It has a [code](ErrorCode), which decides the status, and a fixed sentence: nothing that a client sent ever reaches an
-/// answer.
+/// It has a [code](ErrorCode), which decides the status, and a fixed sentence: nothing that a client sent ever reaches
+/// an answer.
 ///
 /// ```
 /// use http::StatusCode;
@@ -97,8 +97,8 @@ impl ErrorCode {
 }
 
 impl OAuthError {
-    /// An error with its code and a fixed sentence for the developer of the client, in ASCII without `"` and `\` (RFC 6749
-    /// §5.2).
+    /// An error with its code and a fixed sentence for the developer of the client, in ASCII without `"` and `\` (RFC
+    /// 6749 §5.2).
     pub fn new(code: ErrorCode, description: &'static str) -> Self {
         Self {
             code,
@@ -153,7 +153,8 @@ impl OAuthError {
         self.status
     }
 
-    /// The answer: JSON that is not to be stored; with a `Basic` challenge if it is 401, and `Retry-After` if it is 429 or 503.
+    /// The answer: JSON that is not to be stored; with a `Basic` challenge if it is 401, and `Retry-After` if it is 429
+    /// or 503.
     pub fn into_response(self) -> Response<Full<Bytes>> {
         let mut answer = json(
             self.status,

@@ -23,8 +23,8 @@ const MAY_REPEAT: [&str; 2] = ["resource", "audience"];
 
 /// The parameters of a request, from a form that was posted. Those in the query are ignored (RFC 6749 §2.3.1, §3.2).
 ///
-/// None is empty, since parameters without a value count as left out, and none is there twice, since that is refused (RFC
-/// 6749 §3.2); but for `resource` and `audience`, which may be repeated. The `Debug` form shows names only.
+/// None is empty, since parameters without a value count as left out, and none is there twice, since that is refused
+/// (RFC 6749 §3.2); but for `resource` and `audience`, which may be repeated. The `Debug` form shows names only.
 #[derive(Clone, Default)]
 pub struct Form(Vec<(String, String)>);
 
@@ -67,7 +67,8 @@ impl Form {
     }
 }
 
-/// Reads the form of a request: it is posted, of the media type for forms, no longer than 64 KiB, and there within 10 s.
+/// Reads the form of a request: it is posted, of the media type for forms, no longer than 64 KiB, and there within ten
+/// seconds.
 pub(crate) async fn read<B>(parts: &Parts, body: B) -> Result<Form, OAuthError>
 where
     B: Body,

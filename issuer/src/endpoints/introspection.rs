@@ -1,21 +1,13 @@
 //! Where resource servers ask what a token is worth.
 
-use std::{
-    convert::Infallible,
-    fmt,
-    sync::Arc,
-    task::{Context, Poll},
-};
+use std::{fmt, sync::Arc};
 
-use bytes::Bytes;
-use http::{Request, Response, StatusCode, request::Parts};
+use http::{StatusCode, request::Parts};
 use http_body::Body;
-use http_body_util::Full;
 use serde::Serialize;
 use serde_json::{Map, Value};
-use tower_service::Service;
 
-use super::{Answer, BoxError, EndpointFuture, ErrorCode, OAuthError, json, read};
+use super::{Answer, BoxError, ErrorCode, OAuthError, json, read, service};
 use crate::{
     clients::{Client, ClientAuthentication},
     tokens::{ActiveToken, TokenIssuer, TokenUse},
@@ -25,13 +17,14 @@ type Permission = Arc<dyn Fn(&Client, &ActiveToken) -> bool + Send + Sync>;
 
 /// Answers resource servers that ask what a token is worth (RFC 7662): a form that is posted, whatever the path.
 ///
-/// Who asks authenticates as a client that is not public. What is not active, be it unknown, over, revoked, another issuer's,
-/// or not for whoever asks, is `{"active":false}` and nothing else (§2.2). `token_type_hint` is not needed, and whatever it says is ignored: every
-/// token is searched for everywhere (§2.1). Answers are not to be stored. While the store cannot be reached it answers 503, and
-/// never that a token is not active.
+/// Who asks authenticates as a client that is not public. What is not active, be it unknown, over, revoked, another
+/// issuer's, or not for whoever asks, is `{"active":false}` and nothing else (§2.2). `token_type_hint` is not needed,
+/// and whatever it says is ignored: every token is searched for everywhere (§2.1). Answers are not to be stored. While
+/// the store cannot be reached it answers 503, and never that a token is not active.
 ///
-/// Unless [said otherwise](Self::permit), only clients that are registered as [resource servers](Client::may_introspect) learn anything, and
-/// of access tokens only: a resource server that does not look at `token_type` would let a refresh token in.
+/// Unless [said otherwise](Self::permit), only clients that are registered as [resource
+/// servers](Client::may_introspect) learn anything, and of access tokens only: a resource server that does not look at
+/// `token_type` would let a refresh token in.
 ///
 /// ```
 /// use axum::Router;
@@ -64,8 +57,9 @@ impl IntrospectionEndpoint {
         }
     }
 
-    /// Decides in another way who may learn what: the client that asks, which has authenticated, and the token that is active. **Who is told
-    /// about tokens of others can find out who uses what** (RFC 7662 §4), so look at one of both at least.
+    /// Decides in another way who may learn what: the client that asks, which has authenticated, and the token that is
+    /// active. **Who is told about tokens of others can find out who uses what** (RFC 7662 §4), so look at one of both
+    /// at least.
     ///
     /// ```
     /// # use resource_protector_issuer::endpoints::IntrospectionEndpoint;
@@ -128,26 +122,7 @@ struct Introspected {
     claims: Map<String, Value>,
 }
 
-impl<B> Service<Request<B>> for IntrospectionEndpoint
-where
-    B: Body + Send + 'static,
-    B::Data: Send,
-    B::Error: Into<BoxError>,
-{
-    type Response = Response<Full<Bytes>>;
-    type Error = Infallible;
-    type Future = EndpointFuture;
-
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn call(&mut self, request: Request<B>) -> EndpointFuture {
-        let endpoint = self.clone();
-        let (parts, body) = request.into_parts();
-        EndpointFuture::new(async move { endpoint.answer(&parts, body).await })
-    }
-}
+service!(IntrospectionEndpoint);
 
 impl fmt::Debug for IntrospectionEndpoint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

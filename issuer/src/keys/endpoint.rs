@@ -20,10 +20,11 @@ use tower_service::Service;
 
 use super::KeyRing;
 
-/// Answers with the public keys of a ring: `GET` and `HEAD`, `application/jwk-set+json` (RFC 7517 §8.5.2), whatever the path.
+/// Answers with the public keys of a ring: `GET` and `HEAD`, `application/jwk-set+json` (RFC 7517 §8.5.2), whatever the
+/// path.
 ///
-/// Everybody may remember the answer for half of [`KeyRing::publish_ahead`], five minutes at the most, and so has a new key
-/// before it signs. It has an entity tag, so asking again costs 304.
+/// Everybody may remember the answer for half of [`KeyRing::publish_ahead`], five minutes at the most, and so has a new
+/// key before it signs. It has an entity tag, so asking again costs 304.
 #[derive(Clone)]
 pub struct JwksEndpoint {
     keys: KeyRing,

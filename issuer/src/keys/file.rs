@@ -78,8 +78,8 @@ pub(super) fn create(path: &Path, keys: &[&SigningKey]) -> Result<Option<Vec<Sig
     Ok(None)
 }
 
-/// Puts these keys in the place of those in the file. Whoever reads it, and whenever the power fails, finds the ones or the
-/// others.
+/// Puts these keys in the place of those in the file. Whoever reads it, and whenever the power fails, finds the ones or
+/// the others.
 pub(super) fn replace(path: &Path, keys: &[&SigningKey]) -> Result<(), KeyError> {
     let written = write_beside(path, keys).and_then(|beside| {
         fs::rename(&beside, path).inspect_err(|_| {

@@ -2,6 +2,7 @@
 
 mod endpoint;
 mod file;
+mod roll_over;
 mod signing_key;
 #[cfg(test)]
 mod tests;
@@ -11,7 +12,7 @@ use std::{
     fmt,
     ops::RangeInclusive,
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock},
+    sync::{Arc, Mutex, PoisonError, RwLock},
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
@@ -32,13 +33,14 @@ const LEEWAY: Duration = Duration::from_secs(300);
 /// What `publish_ahead` may be.
 const AHEAD: RangeInclusive<Duration> = Duration::from_secs(60)..=Duration::from_secs(7 * 24 * 3600);
 
-/// The private keys of an issuer: the one that signs, the next one, and those whose tokens still live. Clones share them.
+/// The private keys of an issuer: the one that signs, the next one, and those whose tokens still live. Clones share
+/// them.
 ///
-/// A key is replaced without any token being refused: by [`roll_over`](Self::roll_over) the next key is published at once,
-/// and signs only when every resource server has had the time to fetch it ([`publish_ahead`](Self::publish_ahead)); from
-/// then on the one before is retired, and stays published until the last token that it signed is over
-/// ([`keep_retired`](Self::keep_retired)). Which key signs, and which are published, is decided by the time of the request,
-/// so nothing has to run at that moment.
+/// A key is replaced without any token being refused: by [`roll_over`](Self::roll_over) the next key is published at
+/// once, and signs only when every resource server has had the time to fetch it
+/// ([`publish_ahead`](Self::publish_ahead)); from then on the one before is retired, and stays published until the last
+/// token that it signed is over ([`keep_retired`](Self::keep_retired)). Which key signs, and which are published, is
+/// decided by the time of the request, so nothing has to run at that moment.
 ///
 /// ```
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -59,9 +61,10 @@ const AHEAD: RangeInclusive<Duration> = Duration::from_secs(60)..=Duration::from
 /// # Several processes
 ///
 /// Processes may share a file, but **one** of them, or a command of an administrator, rolls over; the others call
-/// [`reread`](Self::reread) from time to time, more often than [`publish_ahead`](Self::publish_ahead). Two that roll over at
-/// the same moment may lose one of the two new keys, which the one that lost it goes on to sign with. A process that never rereads
-/// signs with a retired key, and its tokens are refused from when that is published no more.
+/// [`reread`](Self::reread) from time to time, at least twice in [`publish_ahead`](Self::publish_ahead): what they serve
+/// lacks a new key until then. Two that roll over at the same moment may lose one of the two new keys: the process that
+/// made it signs with it, and no other knows it, until it rereads. A process that never rereads signs with a retired
+/// key, and its tokens are refused from when that is published no more.
 #[derive(Clone)]
 pub struct KeyRing(Arc<Shared>);
 
@@ -93,8 +96,8 @@ impl KeyError {
 }
 
 impl KeyRing {
-    /// A ring with one new key that is only in memory: tokens are refused after a restart. For tests, and for trying things
-    /// out. `RS256` (2048 bits), `ES256`, `ES384` and `EdDSA` (Ed25519) are there.
+    /// A ring with one new key that is only in memory: tokens are refused after a restart. For tests, and for trying
+    /// things out. `RS256` (2048 bits), `ES256`, `ES384` and `EdDSA` (Ed25519) are there.
     ///
     /// # Errors
     ///
@@ -105,8 +108,8 @@ impl KeyRing {
         Ok(Self::of(algorithm, None, vec![key]))
     }
 
-    /// The ring in this file: JSON with the private keys, **in clear**. It is made, with one new key, if it is not there;
-    /// then only its owner may read it. Every change replaces it as a whole, so the folder has to be writable.
+    /// The ring in this file: JSON with the private keys, **in clear**. It is made, with one new key, if it is not
+    /// there; then only its owner may read it. Every change replaces it as a whole, so the folder has to be writable.
     ///
     /// The algorithm is that of new keys. Keys of another one that are in the file sign on until the next
     /// [`roll_over`](Self::roll_over).
@@ -115,8 +118,8 @@ impl KeyRing {
     ///
     /// # Errors
     ///
-    /// When no keys are made for the algorithm, the file cannot be read or made, is not of this form, or, on Unix, may be read or
-    /// written by others than its owner.
+    /// When no keys are made for the algorithm, the file cannot be read or made, is not of this form, or, on Unix, may
+    /// be read or written by others than its owner.
     pub fn open(path: impl AsRef<Path>, algorithm: Algorithm) -> Result<Self, SetupError> {
         check_algorithm(algorithm)?;
         let path = path.as_ref();
@@ -144,9 +147,10 @@ impl KeyRing {
         }))
     }
 
-    /// How long a new key is published before it signs; one hour unless set, 60 s to 7 days. The set may be remembered for
-    /// half of it ([`JwksEndpoint`]), 5 minutes at the most. Resource servers that keep keys for longer than they are told, and do not ask
-    /// again when they meet an unknown `kid`, need more. It holds for all clones, and for the keys made from now on.
+    /// How long a new key is published before it signs; one hour unless set, 60 s to 7 days. The set may be remembered
+    /// for half of it ([`JwksEndpoint`]), 5 minutes at the most. Resource servers that keep keys for longer than they
+    /// are told, and do not ask again when they meet an unknown `kid`, need more. It holds for all clones, and for the
+    /// keys made from now on.
     ///
     /// # Errors
     ///
@@ -162,9 +166,9 @@ impl KeyRing {
         Ok(self)
     }
 
-    /// How long a key stays published after it signed for the last time; 24 hours unless set, and 300 s more in any case,
-    /// for clocks that differ. It has to be as long as the longest life of a token that it signs. A
-    /// `TokenIssuer` that gets the ring lengthens it to what it needs. It holds for all clones.
+    /// How long a key stays published after it signed for the last time; 24 hours unless set, and 300 s more in any
+    /// case, for clocks that differ. It has to be as long as the longest life of a token that it signs. A `TokenIssuer`
+    /// that gets the ring lengthens it to what it needs. It holds for all clones.
     #[must_use]
     pub fn keep_retired(self, keep: Duration) -> Self {
         self.times_mut(|times| times.keep_retired = keep);
@@ -174,98 +178,6 @@ impl KeyRing {
     /// Keeps retired keys for as long as the tokens live that they may have signed, if that is longer than was said.
     pub(crate) fn outlive(&self, longest_life: Duration) {
         self.times_mut(|times| times.keep_retired = times.keep_retired.max(longest_life));
-    }
-
-    /// Makes and publishes a new key, which signs after [`publish_ahead`](Self::publish_ahead). The one that signs now is
-    /// retired then.
-    ///
-    /// It blocks: a key is made, and the file is read and replaced.
-    ///
-    /// # Errors
-    ///
-    /// When a key that does not sign yet is published already, there are 32 keys, or no key can be made or kept. Nothing has changed then.
-    pub fn roll_over(&self, now: SystemTime) -> Result<(), KeyError> {
-        self.change(|keys| {
-            if keys.iter().any(|key| key.signs_from > now) {
-                return Err(KeyError::new(
-                    "a new key is published already, and has not begun to sign",
-                ));
-            }
-            let mut keys = keys.to_vec();
-            keys.push(Arc::new(self.successor(now)?));
-            Ok(keys)
-        })
-    }
-
-    /// [Rolls over](Self::roll_over) if the newest key is older than this, and says whether it did. The age of a ring's first key is counted from the
-    /// first call.
-    ///
-    /// # Errors
-    ///
-    /// When no key can be made or kept.
-    pub fn roll_over_after(&self, age: Duration, now: SystemTime) -> Result<bool, KeyError> {
-        let mut is_new = false;
-        self.change(|keys| {
-            let mut keys = keys.to_vec();
-            let Some(newest) = keys.last_mut() else {
-                return Ok(keys);
-            };
-            let Some(since) = newest.since else {
-                *newest = Arc::new(newest.counted_since(now)?);
-                return Ok(keys);
-            };
-            let is_waiting = newest.signs_from > now;
-            if !is_waiting && now.duration_since(since).is_ok_and(|passed| passed >= age) {
-                keys.push(Arc::new(self.successor(now)?));
-                is_new = true;
-            }
-            Ok(keys)
-        })?;
-        Ok(is_new)
-    }
-
-    /// Puts one new key, which signs at once, in the place of all others: when somebody else may know them. **Every token
-    /// that was signed before is refused** as soon as a resource server has fetched the set again, and new ones may be
-    /// refused until then.
-    ///
-    /// # Errors
-    ///
-    /// When no key can be made or kept. Nothing has changed then.
-    pub fn replace_compromised(&self, now: SystemTime) -> Result<(), KeyError> {
-        self.change(|_| {
-            let key = SigningKey::generate(self.0.algorithm, now)?;
-            Ok(vec![Arc::new(key.counted_since(now)?)])
-        })
-    }
-
-    /// Deletes the keys that were retired so long ago that none of their tokens lives, and says how many. Such keys are
-    /// published no more in any case.
-    ///
-    /// # Errors
-    ///
-    /// When the file cannot be read or replaced. Nothing has changed then.
-    pub fn forget_retired(&self, now: SystemTime) -> Result<usize, KeyError> {
-        let mut forgotten = 0;
-        self.change(|keys| {
-            let kept: Vec<_> = self.published(keys, now).cloned().collect();
-            forgotten = keys.len() - kept.len();
-            Ok(kept)
-        })?;
-        Ok(forgotten)
-    }
-
-    /// Reads the file again, in which another process may have changed the keys. Nothing happens to a ring that is only in
-    /// memory. It blocks.
-    ///
-    /// # Errors
-    ///
-    /// When the file is gone, cannot be read, or is no file of keys. The keys stay as they are then.
-    pub fn reread(&self) -> Result<(), KeyError> {
-        let _changing = self.changing();
-        if let Some(keys) = self.read()? {
-            self.set(keys);
-        }
-        Ok(())
     }
 
     /// The public keys as a JWK set (RFC 7517 §5): those that sign, will sign, or have signed what is still good.
@@ -318,45 +230,6 @@ impl KeyRing {
             .map(|(_, key)| key)
     }
 
-    fn successor(&self, now: SystemTime) -> Result<SigningKey, KeyError> {
-        let signs_from = now
-            .checked_add(self.times().publish_ahead)
-            .ok_or_else(|| KeyError::new("the new key would sign at a time that no clock can show"))?;
-        SigningKey::generate(self.0.algorithm, signs_from)?.counted_since(now)
-    }
-
-    /// Changes the keys as they are in the file, and there first.
-    fn change(
-        &self,
-        change: impl FnOnce(&[Arc<SigningKey>]) -> Result<Vec<Arc<SigningKey>>, KeyError>,
-    ) -> Result<(), KeyError> {
-        let _changing = self.changing();
-        let before = self.read()?.unwrap_or_else(|| self.keys());
-        let after = change(&before)?;
-        if after.len() > MAX_KEYS {
-            return Err(KeyError::new(format!(
-                "there are {MAX_KEYS} keys, and none can be forgotten yet"
-            )));
-        }
-        let is_same =
-            before.len() == after.len() && before.iter().zip(&after).all(|(one, other)| Arc::ptr_eq(one, other));
-        if let Some(path) = self.0.path.as_ref().filter(|_| !is_same) {
-            let keys: Vec<&SigningKey> = after.iter().map(|key| &**key).collect();
-            file::replace(path, &keys)?;
-        }
-        self.set(in_order(after));
-        Ok(())
-    }
-
-    /// The keys in the file; `None` if there is none to be.
-    fn read(&self) -> Result<Option<Arc<[Arc<SigningKey>]>>, KeyError> {
-        let Some(path) = &self.0.path else {
-            return Ok(None);
-        };
-        let keys = file::read(path)?.ok_or_else(|| KeyError::new("the file of keys is gone"))?;
-        Ok(Some(in_order(keys.into_iter().map(Arc::new).collect())))
-    }
-
     fn keys(&self) -> Arc<[Arc<SigningKey>]> {
         Arc::clone(&self.0.keys.read().unwrap_or_else(PoisonError::into_inner))
     }
@@ -372,14 +245,10 @@ impl KeyRing {
     fn times_mut(&self, change: impl FnOnce(&mut Times)) {
         change(&mut self.0.times.write().unwrap_or_else(PoisonError::into_inner));
     }
-
-    fn changing(&self) -> MutexGuard<'_, ()> {
-        self.0.changing.lock().unwrap_or_else(PoisonError::into_inner)
-    }
 }
 
-/// The position of the key that signs at this moment: the last one whose time has come. Were the clock set back before all
-/// of them, the first one signs.
+/// The position of the key that signs at this moment: the last one whose time has come. Were the clock set back before
+/// all of them, the first one signs.
 fn signing(keys: &[Arc<SigningKey>], now: SystemTime) -> usize {
     keys.iter().rposition(|key| key.signs_from <= now).unwrap_or(0)
 }

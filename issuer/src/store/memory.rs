@@ -7,7 +7,7 @@ use std::{
     time::SystemTime,
 };
 
-use super::{Becomes, Change, Key, Listing, Outcome, Row, Store, StoreError, Was};
+use super::{Becomes, Change, Key, Listing, Outcome, Row, Store, StoreError, Was, check_keys};
 
 /// Rows in the memory of this process, gone when it ends. Clones share them. For tests, and for trying things out.
 #[derive(Clone, Default)]
@@ -26,11 +26,13 @@ impl MemoryStore {
 
 impl Store for MemoryStore {
     async fn load(&self, keys: &[Key]) -> Result<Vec<Option<Row>>, StoreError> {
+        check_keys(keys)?;
         let rows = self.rows();
         Ok(keys.iter().map(|key| rows.get(key).cloned()).collect())
     }
 
     async fn commit(&self, change: &Change) -> Result<Outcome, StoreError> {
+        change.check()?;
         let mut rows = self.rows();
         let is_as_expected = |(key, was, _): (&Key, Was, &Becomes)| match (was, rows.get(key)) {
             (Was::Absent, row) => row.is_none(),

@@ -3,8 +3,26 @@
 //! A store knows nothing of tokens: it keeps [`Row`]s under [`Key`]s, and carries out a [`Change`] as a whole or not at all.
 //! What the rows mean, and what may follow what, is decided in one place for all stores. So whatever happens between two
 //! changes, be it that the process is killed, leaves nothing half done.
+//!
+//! | store | feature | what was answered survives | shared by |
+//! |---|---|---|---|
+//! | `MemoryStore` | | nothing | one process |
+//! | `SqliteStore` | `sqlite` | a power cut | the processes of one machine |
+//! | `PostgresStore` | `postgres` | what a commit survives there | any |
+//! | `RedisStore` | `redis` | what Redis is told to keep, but not every failover | any |
+//!
+//! None of them goes away for good: a database that cannot be reached is a [`StoreError`] in time, and is used again when it
+//! is back.
 
+#[cfg(any(feature = "postgres", feature = "redis", feature = "sqlite"))]
+mod deadline;
 mod memory;
+#[cfg(feature = "redis")]
+mod redis;
+#[cfg(any(feature = "postgres", feature = "sqlite"))]
+mod sql;
+#[cfg(any(feature = "postgres", feature = "redis", feature = "sqlite"))]
+mod written;
 
 use std::{collections::BTreeMap, fmt, future::Future, pin::Pin, sync::Arc, time::SystemTime};
 
@@ -12,20 +30,30 @@ use aws_lc_rs::{digest, rand};
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 
 pub use self::memory::MemoryStore;
+#[cfg(feature = "redis")]
+pub use self::redis::RedisStore;
+#[cfg(feature = "postgres")]
+pub use self::sql::postgres::PostgresStore;
+#[cfg(feature = "sqlite")]
+pub use self::sql::sqlite::SqliteStore;
 pub use resource_protector::StoreError;
+
+/// Up to how many keys a [`load`](Store::load) and how many steps a [`Change`] may have.
+pub const MAX_KEYS: usize = 1_000;
 
 /// Keeps rows. Implement it for a database of your own; the feature `testing` has the tests for it.
 ///
-/// Every method gives up after a time of its own choosing: a request waits for it.
+/// Every method gives up after a time of its own choosing: a request waits for it. Its future may be dropped at any moment;
+/// then a change has happened as a whole or not at all, as when it fails.
 pub trait Store: Send + Sync + 'static {
     /// The rows under these keys, in their order; `None` where there is none. They are of one moment, or each is at least
     /// as young as the last change that was committed before the call.
     ///
-    /// Rows that have expired are there until they are deleted.
+    /// Rows that have expired are there until they are deleted. One key may be asked for twice.
     ///
     /// # Errors
     ///
-    /// When they cannot be read.
+    /// When they cannot be read, or are more than [`MAX_KEYS`].
     fn load(&self, keys: &[Key]) -> impl Future<Output = Result<Vec<Option<Row>>, StoreError>> + Send;
 
     /// Carries out all steps of a change, or none of them and answers [`Outcome::Conflict`], if a row is not as a step
@@ -34,18 +62,22 @@ pub trait Store: Send + Sync + 'static {
     ///
     /// # Errors
     ///
-    /// When the rows cannot be written. Then it may have happened or not; trying again is safe, because what has happened
-    /// makes a conflict.
+    /// When the rows cannot be written, or the change is beyond [a limit](Change::check). Then it may have happened or not;
+    /// trying again is safe, because what has happened makes a conflict.
     fn commit(&self, change: &Change) -> impl Future<Output = Result<Outcome, StoreError>> + Send;
 
-    /// Rows of one kind in the order of the bytes of their identifiers, up to the number that is asked for.
+    /// Rows of one kind in the order of the bytes of their identifiers, up to the number that is asked for. They are as
+    /// young as those that [`load`](Self::load) answers.
     ///
     /// # Errors
     ///
     /// When they cannot be read.
     fn list(&self, listing: &Listing) -> impl Future<Output = Result<Vec<(Key, Row)>, StoreError>> + Send;
 
-    /// Deletes the rows whose `expires_at` is this moment or earlier, and says how many.
+    /// Deletes the rows whose `expires_at` is this moment or earlier, and says how many. None is ever deleted before its
+    /// time; one that a change is at work on meanwhile may be left for the next call.
+    ///
+    /// It may do so in several steps, so that no change waits long, and each of them has a deadline of its own.
     ///
     /// # Errors
     ///
@@ -224,10 +256,16 @@ pub struct Row {
     pub version: Version,
     /// Whose it is: what [`Listing`] goes by.
     pub owner: Option<Id>,
-    /// When it may be deleted, to the millisecond; never, if there is no such moment.
+    /// When it may be deleted, to the millisecond; never, if there is no such moment. A store may round it up to the next
+    /// millisecond, so that no row goes too early.
     pub expires_at: Option<SystemTime>,
-    /// One JSON object.
+    /// One JSON object of up to [`MAX_BODY`](Self::MAX_BODY) bytes. A store keeps it byte for byte.
     pub body: String,
+}
+
+impl Row {
+    /// How many bytes a body may have: 1 MiB.
+    pub const MAX_BODY: usize = 1 << 20;
 }
 
 impl fmt::Debug for Row {
@@ -285,6 +323,25 @@ impl Change {
     pub fn steps(&self) -> impl Iterator<Item = (&Key, Was, &Becomes)> {
         self.steps.iter().map(|(key, (was, becomes))| (key, *was, becomes))
     }
+
+    /// Whether it keeps the limits that all stores have. A store asks this before anything else.
+    ///
+    /// # Errors
+    ///
+    /// When there are more than [`MAX_KEYS`] steps, or a body is longer than [`Row::MAX_BODY`].
+    pub fn check(&self) -> Result<(), StoreError> {
+        if self.steps.len() > MAX_KEYS {
+            return Err(StoreError::new("a change has more than 1000 steps"));
+        }
+        let is_too_long = |(_, becomes): &(Was, Becomes)| match becomes {
+            Becomes::Put(row) => row.body.len() > Row::MAX_BODY,
+            Becomes::Same | Becomes::Gone => false,
+        };
+        if self.steps.values().any(is_too_long) {
+            return Err(StoreError::new("the body of a row is longer than 1 MiB"));
+        }
+        Ok(())
+    }
 }
 
 /// What became of a [`Change`].
@@ -307,6 +364,14 @@ pub struct Listing {
     pub after: Option<Id>,
     /// So many at the most.
     pub limit: usize,
+}
+
+/// Whether a load keeps the limit.
+pub(crate) fn check_keys(keys: &[Key]) -> Result<(), StoreError> {
+    if keys.len() > MAX_KEYS {
+        return Err(StoreError::new("more than 1000 rows are asked for at once"));
+    }
+    Ok(())
 }
 
 type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + Send + 'a>>;
@@ -337,5 +402,32 @@ impl<S: Store> AnyStore for S {
 
     fn delete_expired(&self, now: SystemTime) -> BoxFuture<'_, usize> {
         Box::pin(Store::delete_expired(self, now))
+    }
+}
+
+/// A store that others have, too.
+pub(crate) struct SharedStore(Arc<dyn AnyStore>);
+
+impl SharedStore {
+    pub(crate) fn new(store: Arc<dyn AnyStore>) -> Self {
+        Self(store)
+    }
+}
+
+impl Store for SharedStore {
+    async fn load(&self, keys: &[Key]) -> Result<Vec<Option<Row>>, StoreError> {
+        self.0.load(keys).await
+    }
+
+    async fn commit(&self, change: &Change) -> Result<Outcome, StoreError> {
+        self.0.commit(change).await
+    }
+
+    async fn list(&self, listing: &Listing) -> Result<Vec<(Key, Row)>, StoreError> {
+        self.0.list(listing).await
+    }
+
+    async fn delete_expired(&self, now: SystemTime) -> Result<usize, StoreError> {
+        self.0.delete_expired(now).await
     }
 }

@@ -29,6 +29,10 @@ impl Ledger {
         Self(store)
     }
 
+    pub(crate) fn shared(&self) -> Arc<dyn AnyStore> {
+        Arc::clone(&self.0)
+    }
+
     pub(crate) fn store(&self) -> &dyn AnyStore {
         &*self.0
     }

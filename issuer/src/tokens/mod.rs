@@ -7,6 +7,7 @@
 mod access;
 mod builder;
 mod code;
+mod consent;
 mod error;
 mod introspect;
 mod issue;
@@ -35,7 +36,9 @@ pub use self::{
     subjects::SubjectRule,
     table::TokenTable,
 };
-use self::{ledger::Ledger, subjects::AnySubjectRule};
+use self::{access::Form, ledger::Ledger, subjects::AnySubjectRule};
+
+use crate::{keys::KeyRing, store::SharedStore, time::SharedClock};
 
 /// Issues tokens, exchanges refresh tokens, and takes tokens back. Clones share everything.
 ///
@@ -92,7 +95,30 @@ impl TokenIssuer {
         &self.0.issuer
     }
 
-    fn now(&self) -> Moment {
+    /// The store, for what belongs to the same server.
+    pub(crate) fn store(&self) -> SharedStore {
+        SharedStore::new(self.0.ledger.shared())
+    }
+
+    /// The clock, likewise.
+    pub(crate) fn clock(&self) -> SharedClock {
+        SharedClock(Arc::clone(&self.0.clock))
+    }
+
+    /// The keys that access tokens are signed with, if they are JWTs.
+    pub(crate) fn keys(&self) -> Option<&KeyRing> {
+        match &self.0.access.form {
+            Form::Jwt(keys) => Some(keys),
+            Form::Opaque => None,
+        }
+    }
+
+    /// Whether somebody is asked before a subject gets further tokens.
+    pub(crate) fn has_subject_rule(&self) -> bool {
+        self.0.rule.is_some()
+    }
+
+    pub(crate) fn now(&self) -> Moment {
         self.0.clock.now()
     }
 }

@@ -319,3 +319,25 @@ impl Record for StoreOf {
         None
     }
 }
+
+/// What a user allowed a client.
+#[derive(Clone, Serialize, Deserialize)]
+pub(crate) struct Consent {
+    pub(crate) subject: String,
+    pub(crate) client_id: String,
+    pub(crate) scopes: Vec<String>,
+    pub(crate) resources: Vec<String>,
+    pub(crate) expires_at: Millis,
+}
+
+impl Record for Consent {
+    const KIND: Kind = Kind::Consent;
+
+    fn owner(&self) -> Option<Id> {
+        Some(Id::of(&self.subject))
+    }
+
+    fn over_at(&self) -> Option<Millis> {
+        Some(self.expires_at)
+    }
+}

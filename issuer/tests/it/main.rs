@@ -10,6 +10,10 @@
     reason = "tests"
 )]
 
+mod endpoints;
 mod profiles;
+mod server;
+mod servers;
+mod stores;
 mod support;
 mod tokens;

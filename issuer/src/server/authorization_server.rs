@@ -1,0 +1,294 @@
+//! Everything that an authorization server answers, behind one service.
+
+use std::{collections::BTreeMap, fmt, sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use http::{
+    HeaderValue, Method, Response, StatusCode, Uri,
+    header::{ACCESS_CONTROL_ALLOW_ORIGIN, ALLOW, CACHE_CONTROL, CONTENT_TYPE},
+    request::Parts,
+};
+use http_body::Body;
+use http_body_util::Full;
+use resource_protector::SetupError;
+
+use super::{
+    SealingKey,
+    authorization::{AuthorizationEndpoint, Peer},
+    browser::Site,
+    metadata::Metadata,
+    pages::{DefaultPages, Pages},
+    sign_in::LogIns,
+};
+use crate::{
+    attempts::Attempts,
+    clients::{ClientAuthentication, ClientRegistry},
+    endpoints::{Answer, BoxError, IntrospectionEndpoint, RevocationEndpoint, TokenEndpoint, service},
+    grants::{AuthorizationCode, ClientCredentials, Grant, RefreshToken},
+    keys::JwksEndpoint,
+    tokens::TokenIssuer,
+    users::UserDirectory,
+};
+
+/// The paths below the issuer's own.
+pub(super) const AUTHORIZE: &str = "/authorize";
+pub(super) const TOKEN: &str = "/token";
+pub(super) const REVOKE: &str = "/revoke";
+pub(super) const INTROSPECT: &str = "/introspect";
+pub(super) const JWKS: &str = "/jwks";
+
+/// RFC 8414 §3.
+const WELL_KNOWN: &str = "/.well-known/oauth-authorization-server";
+
+/// An authorization server: it logs users in, asks them what clients may do, and issues tokens. A tower service; clones share
+/// everything.
+///
+/// | path, below the issuer's own | what |
+/// |---|---|
+/// | `/authorize` | login and consent, and back to the client with a code (RFC 6749 §4.1, with PKCE always) |
+/// | `/token` | tokens, for a code, a refresh token, a client's own credentials, or by a [grant](AuthorizationServerBuilder::grant) of the application |
+/// | `/revoke` | RFC 7009 |
+/// | `/introspect` | RFC 7662, for clients that are registered as resource servers |
+/// | `/jwks` | the public keys, where access tokens are JWTs |
+///
+/// Metadata are at `/.well-known/oauth-authorization-server`, followed by the issuer's path (RFC 8414 §3.1). Everything else is
+/// 404. With axum: `Router::new().fallback_service(server)`, not nested, because it takes the whole path.
+///
+/// It has to be reached by TLS, which ends before it; for an `http` issuer, which has to be on a loopback host, it is as open
+/// as that.
+#[derive(Clone)]
+pub struct AuthorizationServer(Arc<Endpoints>);
+
+struct Endpoints {
+    authorize: AuthorizationEndpoint,
+    token: TokenEndpoint,
+    revoke: RevocationEndpoint,
+    introspect: IntrospectionEndpoint,
+    jwks: Option<JwksEndpoint>,
+    metadata: Bytes,
+    metadata_path: String,
+    /// The issuer's own, without a slash at its end.
+    path: String,
+}
+
+/// What an [`AuthorizationServer`] is made of. Made by [`AuthorizationServer::builder`].
+pub struct AuthorizationServerBuilder {
+    issuer: TokenIssuer,
+    authentication: ClientAuthentication,
+    token: TokenEndpoint,
+    pub(super) authorize: AuthorizationEndpoint,
+}
+
+impl AuthorizationServer {
+    /// A server that issues the tokens of this issuer to these clients, for these users. What its pages seal for browsers is
+    /// sealed by this key.
+    ///
+    /// # Errors
+    ///
+    /// When the issuer's name is not an `https` URL (`http` for a loopback host), or when nobody asks the issuer whether
+    /// [a subject may have tokens](crate::TokenIssuerBuilder::subject_rule): then a disabled user would go on refreshing.
+    pub fn builder(
+        issuer: TokenIssuer,
+        clients: impl ClientRegistry,
+        users: impl UserDirectory,
+        key: SealingKey,
+    ) -> Result<AuthorizationServerBuilder, SetupError> {
+        if !issuer.has_subject_rule() {
+            return Err(SetupError::new(
+                "issuer",
+                "expected one with a `subject_rule`, got one without: a user who is disabled would go on getting tokens. Give \
+                 it the users, by `subject_rule(users.clone())`",
+            ));
+        }
+        let name = issuer.issuer().to_owned();
+        let site = Site::new(&name)?;
+        let clients = Arc::new(clients);
+        let authentication =
+            ClientAuthentication::new(&name, Arc::clone(&clients), issuer.store())?.clock(issuer.clock());
+        let token = TokenEndpoint::new(issuer.clone(), authentication.clone())
+            .grant(AuthorizationCode)?
+            .grant(ClientCredentials)?
+            .grant(RefreshToken)?;
+        let path = path_of(&name);
+        Ok(AuthorizationServerBuilder {
+            authorize: AuthorizationEndpoint {
+                issuer: issuer.clone(),
+                clients,
+                users: Arc::new(users),
+                pages: Arc::new(DefaultPages),
+                site,
+                log_ins: LogIns::new(key, Duration::from_secs(8 * 3600)),
+                attempts: Attempts::new(),
+                peer: None,
+                scopes: BTreeMap::new(),
+                path: format!("{path}{AUTHORIZE}"),
+                has_implicit_grant: false,
+            },
+            issuer,
+            authentication,
+            token,
+        })
+    }
+}
+
+impl AuthorizationServerBuilder {
+    /// Adds a grant of the application's own. Clients that are registered for it may use it.
+    ///
+    /// # Errors
+    ///
+    /// When there is one of this name already.
+    pub fn grant(mut self, grant: impl Grant) -> Result<Self, SetupError> {
+        self.token = self.token.grant(grant)?;
+        Ok(self)
+    }
+
+    /// Shows these pages instead of the plain ones.
+    #[must_use]
+    pub fn pages(mut self, pages: impl Pages) -> Self {
+        self.authorize.pages = Arc::new(pages);
+        self
+    }
+
+    /// What a scope allows, in words, for the page that asks the user. Without it, the scope's name is shown.
+    #[must_use]
+    pub fn describe_scope(mut self, scope: impl Into<String>, description: impl Into<String>) -> Self {
+        self.authorize.scopes.insert(scope.into(), description.into());
+        self
+    }
+
+    /// Says where a request comes from: the address of its connection, from the request's extensions, or what a **trusted**
+    /// proxy has written. Then failed attempts to authenticate are counted for each user and each client from each peer, and
+    /// nobody can lock out others from elsewhere. A value that the client can choose makes the limit useless.
+    #[must_use]
+    pub fn peer(mut self, peer: impl Fn(&Parts) -> Option<String> + Send + Sync + 'static) -> Self {
+        let peer: Peer = Arc::new(peer);
+        let same = Arc::clone(&peer);
+        self.authentication = self.authentication.peer(move |parts| same(parts));
+        self.authorize.peer = Some(peer);
+        self
+    }
+
+    /// Counts failed log-ins and failed authentications of clients here, in place of 10 in 5 min.
+    #[must_use]
+    pub fn attempts(mut self, attempts: Attempts) -> Self {
+        self.authentication = self.authentication.attempts(attempts.clone());
+        self.authorize.attempts = attempts;
+        self
+    }
+
+    /// The server.
+    ///
+    /// # Errors
+    ///
+    /// When its metadata cannot be written.
+    pub fn build(self) -> Result<AuthorizationServer, SetupError> {
+        let name = self.issuer.issuer().to_owned();
+        let token = self.token.authenticated_by(self.authentication.clone());
+        let mut grant_types: Vec<_> = token.grant_types().map(str::to_owned).collect();
+        grant_types.sort();
+        let scopes = self.authorize.scopes.keys().cloned().collect();
+        if self.authorize.has_implicit_grant {
+            grant_types.push("implicit".to_owned());
+        }
+        let metadata = Metadata::new(&name, self.issuer.keys().is_some(), grant_types, scopes);
+        let metadata = serde_json::to_vec(&metadata).map_err(|error| SetupError::new("metadata", error))?;
+        let path = path_of(&name);
+        let clock = self.issuer.clock();
+        Ok(AuthorizationServer(Arc::new(Endpoints {
+            authorize: self.authorize,
+            revoke: RevocationEndpoint::new(self.issuer.clone(), self.authentication.clone()),
+            introspect: IntrospectionEndpoint::new(self.issuer.clone(), self.authentication),
+            jwks: self
+                .issuer
+                .keys()
+                .map(|keys| JwksEndpoint::new(keys.clone()).clock(clock)),
+            token,
+            metadata: metadata.into(),
+            metadata_path: format!("{WELL_KNOWN}{path}"),
+            path,
+        })))
+    }
+}
+
+/// The path of a URL, without a slash at its end.
+fn path_of(issuer: &str) -> String {
+    let path = issuer.parse::<Uri>().ok().map(|uri| uri.path().to_owned());
+    path.unwrap_or_default().trim_end_matches('/').to_owned()
+}
+
+impl AuthorizationServer {
+    async fn answer<B>(&self, parts: &Parts, body: B) -> Answer
+    where
+        B: Body,
+        B::Error: Into<BoxError>,
+    {
+        self.0.answer(parts, body).await
+    }
+}
+
+impl Endpoints {
+    async fn answer<B>(&self, parts: &Parts, body: B) -> Answer
+    where
+        B: Body,
+        B::Error: Into<BoxError>,
+    {
+        let path = parts.uri.path();
+        if path == self.metadata_path {
+            return self.metadata(&parts.method);
+        }
+        match (path.strip_prefix(self.path.as_str()), &self.jwks) {
+            (Some(AUTHORIZE), _) => self.authorize.answer(parts, body).await,
+            (Some(TOKEN), _) => self.token.answer(parts, body).await,
+            (Some(REVOKE), _) => self.revoke.answer(parts, body).await,
+            (Some(INTROSPECT), _) => self.introspect.answer(parts, body).await,
+            (Some(JWKS), Some(jwks)) => jwks.answer(&parts.method, &parts.headers),
+            _ => status(StatusCode::NOT_FOUND),
+        }
+    }
+
+    fn metadata(&self, method: &Method) -> Answer {
+        let body = match *method {
+            Method::GET => self.metadata.clone(),
+            Method::HEAD => Bytes::new(),
+            _ => {
+                let mut answer = status(StatusCode::METHOD_NOT_ALLOWED);
+                answer
+                    .headers_mut()
+                    .insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
+                return answer;
+            }
+        };
+        let mut answer = Response::new(Full::new(body));
+        let fields = answer.headers_mut();
+        fields.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        fields.insert(CACHE_CONTROL, HeaderValue::from_static("public, max-age=300"));
+        // It is public, and clients that run in browsers read it.
+        fields.insert(ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
+        answer
+    }
+}
+
+fn status(status: StatusCode) -> Answer {
+    let mut answer = Response::new(Full::default());
+    *answer.status_mut() = status;
+    answer
+}
+
+service!(AuthorizationServer);
+
+impl fmt::Debug for AuthorizationServer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AuthorizationServer")
+            .field("token", &self.0.token)
+            .finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for AuthorizationServerBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AuthorizationServerBuilder")
+            .field("issuer", &self.issuer)
+            .field("token", &self.token)
+            .finish_non_exhaustive()
+    }
+}

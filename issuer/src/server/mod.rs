@@ -1,0 +1,19 @@
+//! The authorization server.
+
+mod authorization;
+mod authorization_server;
+mod authorize;
+mod browser;
+mod headers;
+#[cfg(feature = "legacy-grants")]
+mod legacy;
+mod metadata;
+pub mod pages;
+mod seal;
+mod sign_in;
+
+use self::authorization_server::{AUTHORIZE, INTROSPECT, JWKS, REVOKE, TOKEN};
+pub use self::{
+    authorization_server::{AuthorizationServer, AuthorizationServerBuilder},
+    seal::SealingKey,
+};
