@@ -12,6 +12,7 @@
 
 mod endpoints;
 mod faults;
+mod profiles;
 mod server;
 mod servers;
 mod stores;
