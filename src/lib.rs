@@ -263,8 +263,8 @@ pub use crate::{
     },
     rejection::{Reason, Rejection, RejectionKind},
     require::{
-        RequireLayer, RequireService, Requirement, require, require_any_scope, require_by_path, require_scope,
-        require_scopes, require_token,
+        ClaimValue, RequireLayer, RequireService, Requirement, require, require_any_scope, require_by_path,
+        require_scope, require_scopes, require_token,
     },
     revocation::{
         CutOff, MemoryRevocationList, RevocationList, RevocationTerms, Revoke, RevokeError, RevokedBy, Verdict,
