@@ -1,6 +1,6 @@
 //! What a route demands of a token.
 
-use std::{fmt, time::Duration};
+use std::time::Duration;
 
 use super::ClaimValue;
 use crate::{
@@ -333,40 +333,6 @@ impl List {
             Self::Entitlement => "entitlement",
         }
     }
-}
-
-impl fmt::Display for Requirement {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
-    }
-}
-
-impl fmt::Display for Node {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Scope(scope) => write!(f, "scope {scope}"),
-            Self::Member(list, value) => write!(f, "{} {value:?}", list.name()),
-            Self::Claim { name, accepted } => write!(f, "claim {name:?} one of {accepted:?}"),
-            Self::Acr(values) => write!(f, "acr one of {values:?}"),
-            Self::AuthenticatedWithin { seconds } => write!(f, "authenticated within {seconds} s"),
-            Self::All(nodes) if nodes.is_empty() => f.write_str("a valid token"),
-            Self::All(nodes) => join(f, nodes, " and "),
-            Self::Any(nodes) => join(f, nodes, " or "),
-        }
-    }
-}
-
-fn join(f: &mut fmt::Formatter<'_>, nodes: &[Node], word: &str) -> fmt::Result {
-    for (i, node) in nodes.iter().enumerate() {
-        if i > 0 {
-            f.write_str(word)?;
-        }
-        match node {
-            Node::All(inner) | Node::Any(inner) if !inner.is_empty() => write!(f, "({node})")?,
-            node => write!(f, "{node}")?,
-        }
-    }
-    Ok(())
 }
 
 #[cfg(test)]
