@@ -268,22 +268,6 @@ impl Claim<'_> {
 
 #[derive(Deserialize)]
 #[serde(untagged)]
-pub(crate) enum OneOrMany {
-    One(String),
-    Many(Vec<String>),
-}
-
-impl OneOrMany {
-    pub(crate) fn into_vec(self) -> Vec<String> {
-        match self {
-            Self::One(value) => vec![value],
-            Self::Many(values) => values,
-        }
-    }
-}
-
-#[derive(Deserialize)]
-#[serde(untagged)]
 enum PlainOrComplex {
     Plain(String),
     Complex { value: String },
