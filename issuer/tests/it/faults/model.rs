@@ -205,8 +205,8 @@ impl Run {
             }
             8 => {
                 // Of an opaque token that was deleted, nobody knows whose it was.
-                let is_kept = |token: &usize| self.oracle.age(*token) < ACCESS_TOKEN_LIFE;
-                if let Some(token) = self.pick(self.oracle.access.len()).filter(is_kept) {
+                let picked = self.pick(self.oracle.access.len());
+                if let Some(token) = picked.filter(|token| self.oracle.age(*token) < ACCESS_TOKEN_LIFE) {
                     let Access { text, family, .. } = &self.oracle.access[token];
                     self.node.issuer.logout(text).await.unwrap();
                     self.oracle.families[*family].is_dead = true;
