@@ -85,7 +85,6 @@ impl fmt::Debug for SealingKey {
 
 /// What a seal is for. One for something else is none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[allow(dead_code, reason = "for the authorization server")]
 pub(super) enum Purpose {
     /// The cookie of a log-in.
     LogIn,

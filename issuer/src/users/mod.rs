@@ -89,7 +89,6 @@ impl<D: UserDirectory> UserDirectory for Arc<D> {
 type FoundUser<'a> = Pin<Box<dyn Future<Output = Result<Option<User>, StoreError>> + Send + 'a>>;
 
 /// A directory of any type. Nothing outside this crate sees it, so that implementors write plain `async fn`s.
-#[allow(dead_code, reason = "for the authorization server")]
 pub(crate) trait AnyUserDirectory: Send + Sync {
     fn authenticate<'a>(&'a self, username: &'a str, password: &'a str) -> FoundUser<'a>;
 

@@ -12,6 +12,8 @@
 
 mod endpoints;
 mod faults;
+mod profiles;
+mod server;
 mod servers;
 mod stores;
 mod support;

@@ -9,8 +9,8 @@ mod step;
 
 pub(super) use self::{
     answer::{Answer, ErrorCode},
-    client::ClientView,
+    client::Asking,
     parameters::Parameters,
-    request::{AuthorizationRequest, Refused, judge},
+    request::{AsksFor, AuthorizationRequest, Refused, judge},
     step::{Step, next_step},
 };

@@ -66,7 +66,6 @@ impl Page {
         self
     }
 
-    #[allow(dead_code, reason = "for the authorization server")]
     pub(crate) fn into_html(self) -> String {
         self.html
     }
