@@ -16,7 +16,7 @@ use resource_protector_issuer::{
 };
 use sqlx::{Connection as _, Executor as _, PgConnection};
 
-use super::{Countdown, Hooked, Node, Setup, Step, all_stores, refresh_token, setups};
+use super::{Countdown, Hooked, Node, Step, all_stores, refresh_token, setups};
 use crate::servers::{OwnServer, postgres_schema};
 
 const GRACE: Duration = Duration::from_secs(300);
