@@ -109,7 +109,11 @@ impl TokenIssuer {
     }
 
     /// Logs a subject out everywhere: all its sessions end, with all tokens that were issued until now, whether anybody knows
-    /// them or not. For a new password, a stolen device, a disabled account.
+    /// them or not. For a new password, a stolen device, a disabled account. For a client that acts for itself, the subject is
+    /// its `client_id`.
+    ///
+    /// It costs one look through the sessions of the subject where there is a list: those are ended one by one whose tokens say
+    /// that they were issued later, because the clock of another machine is ahead.
     ///
     /// # Errors
     ///
