@@ -96,6 +96,13 @@ class Browser:
     def script(self, text):
         return self._ask("POST", "/execute/sync", {"script": text, "args": []})
 
+    def begin_anew(self):
+        self.go("about:blank")
+        self.forget_cookies()
+        self.devtools("Emulation.clearDeviceMetricsOverride")
+        self.devtools("Emulation.setEmulatedMedia", features=[])
+        self.complaints()
+
     def forget_cookies(self):
         self.devtools("Network.clearBrowserCookies")
 
@@ -137,7 +144,7 @@ def driver_process():
 
 @contextmanager
 def browser(driver):
-    """A browser that nobody has used before."""
+    """A browser with a profile of its own."""
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profile:
         window = Browser(driver, profile)
         try:

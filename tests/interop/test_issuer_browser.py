@@ -75,15 +75,16 @@ def server(client):
 
 
 @pytest.fixture(scope="module")
-def driver():
-    with chromium.driver_process() as driver:
-        yield driver
+def window():
+    with chromium.driver_process() as driver, chromium.browser(driver) as window:
+        yield window
 
 
 @pytest.fixture
-def browser(driver):
-    with chromium.browser(driver) as browser:
-        yield browser
+def browser(window):
+    """As if nobody had used it before."""
+    window.begin_anew()
+    return window
 
 
 @pytest.fixture
