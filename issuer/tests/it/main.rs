@@ -11,6 +11,9 @@
 )]
 
 mod endpoints;
+mod faults;
+mod profiles;
+mod server;
 mod servers;
 mod stores;
 mod support;
