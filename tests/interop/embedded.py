@@ -1,6 +1,6 @@
 """Starts the embedded authorization server, and goes through its pages without a browser.
 
-`$GRANTS_AND_PROTECTOR` and `$ISSUER_QUICKSTART` are the paths of two examples.
+`$GRANTS_AND_PROTECTOR`, `$ISSUER_QUICKSTART` and `$LEGACY_GRANTS` are the paths of examples.
 """
 
 import json
@@ -38,6 +38,12 @@ class Grants(Embedded):
     secret = "a-secret-for-this-example-and-nothing-else"
 
 
+class LegacyGrants(Embedded):
+    """It has the grants that OAuth 2.1 leaves out."""
+
+    secret = Grants.secret
+
+
 class IssuerQuickstart(Embedded):
     """It issues JWTs."""
 
@@ -71,6 +77,12 @@ def opaque_server():
 @pytest.fixture(scope="session")
 def jwt_server():
     with issuer_quickstart_process() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def legacy_server():
+    with running(LegacyGrants, [binary("LEGACY_GRANTS")], PORT="0") as server:
         yield server
 
 

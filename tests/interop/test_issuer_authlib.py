@@ -1,7 +1,5 @@
 """Authlib's client against the embedded authorization server: every grant, and what
 the protected API says to the tokens afterwards.
-
-Room is left for the password grant, which both have, and ours only on request.
 """
 
 import asyncio
@@ -16,7 +14,8 @@ from authlib.integrations.requests_client import OAuth2Session
 from authlib.oauth2.rfc7523 import PrivateKeyJWT
 from authlib.oauth2.rfc8414 import AuthorizationServerMetadata
 from authlib.oauth2.rfc9068 import JWTBearerTokenValidator
-from embedded import CALLBACK, SIGNING_KEY, Person, query_of
+from embedded import CALLBACK, PASSWORD, SIGNING_KEY, Person, query_of
+from joserfc.jwk import KeySet
 
 NOTHING = {"active": False}
 
@@ -446,6 +445,37 @@ def test_a_scope_that_the_client_may_not_have_is_refused(server):
     assert refused(worker.fetch_token, grant_type="client_credentials") == "invalid_scope"
 
 
+# Grants that OAuth 2.1 leaves out
+
+
+def test_a_password_is_exchanged_for_tokens_where_that_is_switched_on(legacy_server):
+    client = confidential(legacy_server, "old-program", scope="profile")
+    token = client.fetch_token(username="alice", password=PASSWORD)
+    assert token["refresh_token"] and token["expires_in"] == 600
+    assert legacy_server.me(token).status_code == 200
+    assert legacy_server.me(client.refresh_token()).status_code == 200
+    assert refused(client.fetch_token, username="alice", password="wrong") == "invalid_grant"
+    assert refused(client.fetch_token, username="nobody", password=PASSWORD) == "invalid_grant"
+
+
+def test_a_token_comes_in_the_fragment_where_that_is_switched_on(legacy_server):
+    client = session(legacy_server, "old-page", scope="profile", response_type="token")
+    url, state = client.create_authorization_url(client.at("authorization"))
+    answer = Person().allow(url)
+    assert "?" not in answer
+    token = client.fetch_token(authorization_response=answer, state=state)
+    assert "refresh_token" not in token
+    assert legacy_server.me(token).status_code == 200
+
+
+def test_elsewhere_neither_grant_is_there(server):
+    worker = confidential(server, "worker")
+    assert refused(worker.fetch_token, username="alice", password=PASSWORD) == "unsupported_grant_type"
+    client = app(server, response_type="token")
+    url, _ = client.create_authorization_url(client.at("authorization"))
+    assert query_of(Person().allow(url))["error"] == "unsupported_response_type"
+
+
 # Other clients and resource servers of Authlib's
 
 
@@ -478,7 +508,7 @@ def test_the_asynchronous_client_refreshes_once_for_many_requests(server):
 def test_a_resource_server_of_authlibs_accepts_the_jwts(jwt_server):
     class Validator(JWTBearerTokenValidator):
         def get_jwks(self):
-            return jwt_server.get("/jwks").json()
+            return KeySet.import_key_set(jwt_server.get("/jwks").json())
 
     token = logged_in(app(jwt_server)).token["access_token"]
     validator = Validator(issuer=jwt_server.url, resource_server=f"{jwt_server.url}/me")
