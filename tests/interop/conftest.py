@@ -21,6 +21,9 @@ import pytest
 import requests
 from authorization_server import CLIENTS, DEFAULT_AUDIENCE
 
+# The fixtures for the embedded authorization server.
+pytest_plugins = ["embedded"]
+
 HERE = Path(__file__).parent
 STARTUP_SECONDS = 15
 READY = "listening on "

@@ -176,6 +176,25 @@ impl AuthorizationServerBuilder {
         self
     }
 
+    /// Accepts another `aud` of clients' assertions beside the issuer, such as the token endpoint's URL, for which many
+    /// clients sign: [`ClientAuthentication::assertion_audience_too`] says what that costs.
+    #[must_use]
+    pub fn assertion_audience_too(mut self, audience: impl Into<String>) -> Self {
+        self.authentication = self.authentication.assertion_audience_too(audience);
+        self
+    }
+
+    /// How far ahead `exp` of clients' assertions may be; 5 minutes unless set. One that is stolen before it was used is good
+    /// for as long.
+    ///
+    /// # Errors
+    ///
+    /// When it is not 1 s to one hour.
+    pub fn assertion_life(mut self, life: Duration) -> Result<Self, SetupError> {
+        self.authentication = self.authentication.assertion_life(life)?;
+        Ok(self)
+    }
+
     /// The server.
     ///
     /// # Errors
