@@ -88,10 +88,16 @@ impl TokenIssuer {
                 (Some(refresh.sid), session.record.subject)
             }
             Recognized::Opaque(found) => (found.record.sid, found.record.subject),
-            Recognized::Jwt(claims) => (claims.session_id().map(str::to_owned), claims.subject().map(str::to_owned)),
+            Recognized::Jwt(claims) => (
+                claims.session_id().map(str::to_owned),
+                claims.subject().map(str::to_owned),
+            ),
         };
         if owner.as_deref() != Some(subject) {
-            return Err(TokenError::new(TokenErrorKind::NotYours, "the token is another subject's"));
+            return Err(TokenError::new(
+                TokenErrorKind::NotYours,
+                "the token is another subject's",
+            ));
         }
         self.end_session_of(sid).await
     }

@@ -11,6 +11,7 @@
 )]
 
 mod endpoints;
+mod examples;
 mod servers;
 mod stores;
 mod support;
