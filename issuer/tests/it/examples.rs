@@ -169,3 +169,20 @@ fn fresh_and_blocklist_answers_as_it_says() {
     let seen = Example::start("fresh_and_blocklist", &[("REDIS_URL", &url), ("LIST", &name)]).paste(8);
     assert_eq!(seen, [200, 200, 200, 403, 204, 401, 401, 400]);
 }
+
+#[test]
+fn oauth2_client_logs_in_refreshes_and_logs_out_everywhere() {
+    let example = Example::start("oauth2_client", &[]);
+    let lines: Vec<String> = std::iter::from_fn(|| example.line()).collect();
+    assert_eq!(
+        lines,
+        [
+            r#"logged in: Some([Scope("profile")]), for Some(600s)"#,
+            "the API says 200 OK",
+            "refreshed: the API says 200 OK",
+            "log out everywhere: 204 No Content",
+            "the API says 401 Unauthorized",
+            "refresh: invalid_grant",
+        ]
+    );
+}

@@ -15,4 +15,5 @@ mod examples;
 mod servers;
 mod stores;
 mod support;
+mod token_endpoint;
 mod tokens;
