@@ -3,13 +3,14 @@
 use std::time::Duration;
 
 use resource_protector::{
-    Algorithm, MemoryRevocationList, OpaqueToken, RevocationTerms, RevokedBy, Scopes, StoreError, StoredToken,
-    TokenStore as _,
+    Algorithm, CurrentToken, MemoryRevocationList, OpaqueToken, RevocationTerms, RevokedBy, Scopes, StoreError,
+    StoredToken, TokenStore as _,
 };
 use resource_protector_issuer::{
     AccessTokens, CodeRequest, IssuedTokens, KeyRing, SubjectRule, TokenErrorKind, TokenIssuer, TokenRequest,
     TokenTable, TokenUse,
     store::{Kind, Listing, MemoryStore, Store as _},
+    users::{Passwords, StoredUsers},
 };
 use serde_json::json;
 
@@ -743,4 +744,74 @@ async fn a_log_out_everywhere_ends_the_applications_own_tokens_too() {
     table.insert(&OpaqueToken::new("t1"), record).await.unwrap();
     world.issuer.logout_everywhere("alice").await.unwrap();
     assert_eq!(present(&world.table_protector(), "t1").await.unwrap_err(), 401);
+}
+
+#[tokio::test]
+async fn after_an_exchange_the_next_refresh_token_is_active_and_the_old_one_is_not() {
+    let world = World::jwt().await;
+    let first = world.issue().await;
+    let second = world.refresh(&first).await.unwrap();
+    assert!(!world.is_active(refresh_token(&first)).await);
+    assert!(world.is_active(refresh_token(&second)).await);
+    // Access tokens live until they are over.
+    assert!(world.is_active(first.access_token()).await && world.is_active(second.access_token()).await);
+}
+
+#[tokio::test]
+async fn what_was_said_at_log_in_is_in_every_later_token_and_the_times_are_new() {
+    let world = World::jwt().await;
+    let protector = world.jwt_protector();
+    let logged_in_at = world.wall();
+    let request = world.request().authenticated_at(logged_in_at);
+    let request = request
+        .claim("tenant", "t1")
+        .unwrap()
+        .audience([API, "https://mail.test"]);
+    let mut tokens = world.issuer.issue(request).await.unwrap();
+    let before = present(&protector, tokens.access_token()).await.unwrap();
+    for _ in 0..2 {
+        world.clock.advance(MINUTE);
+        tokens = world.refresh(&tokens).await.unwrap();
+    }
+    let after = present(&protector, tokens.access_token()).await.unwrap();
+    assert_eq!(after.claim::<String>("tenant").as_deref(), Some("t1"));
+    assert!(after.audience().eq(before.audience()) && after.audience().count() == 2);
+    assert_eq!(after.auth_time(), before.auth_time());
+    assert_eq!(after.session_id(), before.session_id());
+    assert_ne!(after.jwt_id(), before.jwt_id());
+    let later = |one: &CurrentToken, other: &CurrentToken| {
+        one.expires_at()
+            .unwrap()
+            .duration_since(other.expires_at().unwrap())
+            .unwrap()
+    };
+    assert_eq!(later(&after, &before), 2 * MINUTE);
+}
+
+#[tokio::test]
+async fn who_is_removed_gets_no_further_tokens_and_what_was_revoked_stays_so() {
+    let users = StoredUsers::in_memory(Passwords::weak_for_tests().unwrap());
+    let world = World::new(true, |builder| builder.subject_rule(users.clone())).await;
+    let alice = users.add("alice", "correct horse").await.unwrap().subject;
+    let issue = async || {
+        let request = TokenRequest::for_subject("app", &alice);
+        world.issuer.issue(request).await.unwrap()
+    };
+    let (revoked, kept) = (issue().await, issue().await);
+    world.issuer.logout(revoked.access_token()).await.unwrap();
+    users.remove(&alice).await.unwrap();
+    assert_eq!(world.refresh(&kept).await.unwrap_err(), TokenErrorKind::InvalidGrant);
+    assert_eq!(
+        present(&world.jwt_protector(), revoked.access_token())
+            .await
+            .unwrap_err(),
+        401
+    );
+    // Removing a user ends no access token. The log-out everywhere does, which belongs to it.
+    assert!(present(&world.jwt_protector(), kept.access_token()).await.is_ok());
+    world.issuer.logout_everywhere(&alice).await.unwrap();
+    assert_eq!(
+        present(&world.jwt_protector(), kept.access_token()).await.unwrap_err(),
+        401
+    );
 }
