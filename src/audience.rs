@@ -17,6 +17,7 @@ pub struct Audience(Expected);
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Expected {
     OneOf(Vec<String>),
+    NobodyNamed,
     Any,
 }
 
@@ -26,6 +27,13 @@ impl Audience {
     /// name an audience, name the clients instead, with [`JwtValidator::audience_claim`](crate::JwtValidator::audience_claim).
     pub fn dangerous_any_even_tokens_meant_for_others() -> Self {
         Self(Expected::Any)
+    }
+
+    /// Gives the check up for tokens that name no audience, **which any API of the same issuer would accept as well**: for
+    /// an issuer that never names one and has one API. A token that names any is refused, since it is meant for others (RFC
+    /// 7519 §4.1.3).
+    pub fn dangerous_only_tokens_that_name_none() -> Self {
+        Self(Expected::NobodyNamed)
     }
 
     /// At least one identifier, none of them blank.
@@ -49,6 +57,7 @@ impl Audience {
     fn accepts<'a>(&self, mut audience: impl Iterator<Item = &'a str>) -> bool {
         match &self.0 {
             Expected::OneOf(expected) => audience.any(|one| expected.iter().any(|expected| expected == one)),
+            Expected::NobodyNamed => audience.next().is_none(),
             Expected::Any => true,
         }
     }
@@ -72,6 +81,7 @@ impl fmt::Display for Audience {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.0 {
             Expected::OneOf(expected) => write!(f, "{}", expected.join(" or ")),
+            Expected::NobodyNamed => f.write_str("of nobody in particular"),
             Expected::Any => f.write_str("of anybody"),
         }
     }
@@ -132,6 +142,15 @@ mod tests {
             assert!(!accepts(other), "{other}");
         }
         assert!(!audience.accepts([].into_iter()));
+    }
+
+    #[test]
+    fn where_no_audience_is_expected_none_may_be_named() {
+        let audience = Audience::dangerous_only_tokens_that_name_none().checked().unwrap();
+        assert!(audience.accepts([].into_iter()));
+        for other in ["https://api.example.com", ""] {
+            assert!(!audience.accepts([other].into_iter()), "{other}");
+        }
     }
 
     #[test]

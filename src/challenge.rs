@@ -7,6 +7,7 @@
 //! Bearer realm="api"
 //! Bearer realm="api", error="invalid_token", error_description="The access token expired"
 //! Bearer realm="api", error="insufficient_scope", error_description="…", scope="profile admin"
+//! Bearer error="insufficient_user_authentication", error_description="…", scope="profile", acr_values="phrh phr", max_age="300"
 //! ```
 
 use http::HeaderValue;
@@ -14,6 +15,7 @@ use http::HeaderValue;
 use crate::{
     error::{SetupError, shown},
     rejection::ErrorSaid,
+    require::Demands,
     scope::Scope,
 };
 
@@ -21,7 +23,7 @@ use crate::{
 #[derive(Clone, Debug)]
 pub(crate) struct ChallengeParams {
     params: Vec<(String, String)>,
-    /// The challenges that name no scopes, made once: by their sentence.
+    /// The challenges that name no demands, made once: by their sentence.
     made: Vec<(Option<&'static str>, HeaderValue)>,
 }
 
@@ -32,12 +34,21 @@ impl Default for ChallengeParams {
 }
 
 /// Names that a challenge gives a meaning of its own; each may stand in it at most once.
-const RESERVED: [&str; 5] = ["realm", "scope", "error", "error_description", "error_uri"];
+const RESERVED: [&str; 7] = [
+    "realm",
+    "scope",
+    "error",
+    "error_description",
+    "error_uri",
+    "acr_values",
+    "max_age",
+];
 
 impl ChallengeParams {
     fn of(params: Vec<(String, String)>) -> Self {
         let errors = [None].into_iter().chain(ErrorSaid::CHALLENGED.into_iter().map(Some));
-        let made = errors.map(|error| (error.map(|error| error.sentence), write(&params, error, &[])));
+        let nothing = Demands::default();
+        let made = errors.map(|error| (error.map(|error| error.sentence), write(&params, error, &nothing)));
         Self {
             made: made.collect(),
             params,
@@ -73,18 +84,18 @@ impl ChallengeParams {
         Ok(())
     }
 
-    /// The challenge: these parameters, the error if there was one, and the scopes that are needed.
-    pub(crate) fn challenge(&self, error: Option<ErrorSaid>, scopes: &[Scope]) -> HeaderValue {
+    /// The challenge: these parameters, the error if there was one, and what is demanded.
+    pub(crate) fn challenge(&self, error: Option<ErrorSaid>, demands: &Demands) -> HeaderValue {
         let sentence = error.map(|error| error.sentence);
-        let mut made = self.made.iter().filter(|_| scopes.is_empty());
+        let mut made = self.made.iter().filter(|_| demands.is_empty());
         match made.find(|(said, _)| *said == sentence) {
             Some((_, challenge)) => challenge.clone(),
-            None => write(&self.params, error, scopes),
+            None => write(&self.params, error, demands),
         }
     }
 }
 
-fn write(params: &[(String, String)], error: Option<ErrorSaid>, scopes: &[Scope]) -> HeaderValue {
+fn write(params: &[(String, String)], error: Option<ErrorSaid>, demands: &Demands) -> HeaderValue {
     let mut text = String::with_capacity(160);
     for (name, value) in params {
         add_param(&mut text, name, value);
@@ -93,9 +104,16 @@ fn write(params: &[(String, String)], error: Option<ErrorSaid>, scopes: &[Scope]
         add_param(&mut text, "error", error.code);
         add_param(&mut text, "error_description", error.sentence);
     }
-    if !scopes.is_empty() {
-        let list: Vec<_> = scopes.iter().map(Scope::as_str).collect();
+    if !demands.scopes.is_empty() {
+        let list: Vec<_> = demands.scopes.iter().map(Scope::as_str).collect();
         add_param(&mut text, "scope", &list.join(" "));
+    }
+    let authentication = &demands.authentication;
+    if !authentication.acr_values.is_empty() {
+        add_param(&mut text, "acr_values", &authentication.acr_values.join(" "));
+    }
+    if let Some(max_age) = authentication.max_age {
+        add_param(&mut text, "max_age", &max_age.to_string());
     }
     if text.is_empty() {
         // RFC 6750 §3: the scheme "MUST be followed by one or more auth-param values". With nothing else to say, the
@@ -130,12 +148,18 @@ mod tests {
         params
     }
 
+    fn demanding(scopes: &[&str]) -> Demands {
+        let scopes = scopes.iter().map(|scope| Scope::new(*scope).unwrap());
+        Demands {
+            scopes: scopes.collect(),
+            ..Demands::default()
+        }
+    }
+
     #[test]
     fn parameters_are_separated_by_commas_and_quoted() {
-        let challenge = params(&[("realm", r#"a "b" \c"#), ("note", "x")]).challenge(
-            Some(ErrorSaid::INSUFFICIENT_SCOPE),
-            &[Scope::new("a").unwrap(), Scope::new("b").unwrap()],
-        );
+        let challenge = params(&[("realm", r#"a "b" \c"#), ("note", "x")])
+            .challenge(Some(ErrorSaid::INSUFFICIENT_SCOPE), &demanding(&["a", "b"]));
         assert_eq!(
             challenge,
             r#"Bearer realm="a \"b\" \\c", note="x", error="insufficient_scope", error_description="The access token does not grant what this request needs", scope="a b""#
@@ -143,19 +167,35 @@ mod tests {
     }
 
     #[test]
+    fn authentication_is_named_in_the_order_of_preference_and_in_seconds() {
+        let mut demands = demanding(&["a"]);
+        demands.authentication.acr_values = vec!["phrh".to_owned(), "phr".to_owned()];
+        demands.authentication.max_age = Some(0);
+        let challenge = ChallengeParams::default().challenge(Some(ErrorSaid::INSUFFICIENT_AUTHENTICATION), &demands);
+        assert_eq!(
+            challenge,
+            r#"Bearer error="insufficient_user_authentication", error_description="The user has to authenticate anew or more strongly for this request", scope="a", acr_values="phrh phr", max_age="0""#
+        );
+    }
+
+    #[test]
     fn a_challenge_has_at_least_one_parameter_and_no_realm_unless_set() {
-        let challenge = ChallengeParams::default().challenge(None, &[]);
+        let challenge = ChallengeParams::default().challenge(None, &Demands::default());
         assert_eq!(challenge, r#"Bearer bearer_methods_supported="header""#);
     }
 
     #[test]
     fn what_is_made_once_says_what_is_written_anew() {
         let params = params(&[("realm", "a"), ("note", "x")]);
+        let nothing = Demands::default();
         for error in [None].into_iter().chain(ErrorSaid::CHALLENGED.into_iter().map(Some)) {
-            assert_eq!(params.challenge(error, &[]), write(&params.params, error, &[]));
+            assert_eq!(
+                params.challenge(error, &nothing),
+                write(&params.params, error, &nothing)
+            );
         }
         assert_eq!(
-            params.challenge(Some(ErrorSaid::EXPIRED), &[]),
+            params.challenge(Some(ErrorSaid::EXPIRED), &nothing),
             r#"Bearer realm="a", note="x", error="invalid_token", error_description="The access token expired""#
         );
     }
@@ -178,5 +218,7 @@ mod tests {
         assert!(params.set("realm", "realm", "b").is_err());
         assert!(params.set("challenge_param", "Error", "b").is_err());
         assert!(params.set("challenge_param", "scope", "b").is_err());
+        assert!(params.set("challenge_param", "acr_values", "b").is_err());
+        assert!(params.set("challenge_param", "max_age", "5").is_err());
     }
 }

@@ -28,6 +28,8 @@ pub(crate) struct ClaimNames {
     pub(crate) audience_instead: Option<String>,
     pub(crate) client_id: String,
     pub(crate) scope: String,
+    /// Where the subject stands instead of in `sub`, as a string or a whole number.
+    pub(crate) subject_instead: Option<String>,
 }
 
 impl Default for ClaimNames {
@@ -37,6 +39,7 @@ impl Default for ClaimNames {
             audience_instead: None,
             client_id: "client_id".to_owned(),
             scope: "scope".to_owned(),
+            subject_instead: None,
         }
     }
 }
@@ -141,7 +144,7 @@ impl Claims {
             };
             match name {
                 "iss" => claims.issuer = claim.text()?,
-                "sub" => claims.subject = claim.text()?,
+                "sub" if names.subject_instead.is_none() => claims.subject = claim.text()?,
                 "exp" => claims.expires_at = Some(claim.date()?),
                 "nbf" => claims.not_before = Some(claim.date()?),
                 "iat" => claims.issued_at = Some(claim.date()?),
@@ -166,6 +169,9 @@ impl Claims {
             }
             if name == names.client_id {
                 claims.client_id = claim.text()?;
+            }
+            if names.subject_instead.as_deref() == Some(name) {
+                claims.subject = claim.text_or_whole_number()?;
             }
             if name == names.scope {
                 claims.scopes = claim.scopes()?;
@@ -199,6 +205,18 @@ impl Claim<'_> {
 
     fn text(&self) -> Result<Option<Text>, BadClaims> {
         let text = json::text(self.value).ok_or_else(|| self.is_not("a string"))?;
+        Ok((!text.is_empty()).then(|| Text::found(&text, self.json)))
+    }
+
+    /// A string, or the digits of a whole number as they stand there.
+    fn text_or_whole_number(&self) -> Result<Option<Text>, BadClaims> {
+        let number = self.value.get();
+        // JSON writes a whole number in one way only, but for zero, which it may write with a sign.
+        let digits = number.strip_prefix('-').unwrap_or(number);
+        if !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit()) && number != "-0" {
+            return Ok(Some(Text::found(number, self.json)));
+        }
+        let text = json::text(self.value).ok_or_else(|| self.is_not("a string or a whole number"))?;
         Ok((!text.is_empty()).then(|| Text::found(&text, self.json)))
     }
 
@@ -245,22 +263,6 @@ impl Claim<'_> {
         }
         let NumericDate(date) = self.parse("a number of seconds")?;
         Ok(date)
-    }
-}
-
-#[derive(Deserialize)]
-#[serde(untagged)]
-pub(crate) enum OneOrMany {
-    One(String),
-    Many(Vec<String>),
-}
-
-impl OneOrMany {
-    pub(crate) fn into_vec(self) -> Vec<String> {
-        match self {
-            Self::One(value) => vec![value],
-            Self::Many(values) => values,
-        }
     }
 }
 
@@ -494,6 +496,31 @@ mod tests {
         assert_eq!(claims.made_of_json, 1001 * 64);
         assert_eq!(read(r#"{"cnf":{"jkt":"x"}}"#).unwrap().made_of_json, 11 * 16);
         assert_eq!(read(r#"{"sub":"alice","scope":"a b"}"#).unwrap().made_of_json, 0);
+    }
+
+    #[test]
+    fn a_subject_that_stands_elsewhere_is_a_string_or_a_whole_number_and_sub_is_not_looked_at() {
+        let names = ClaimNames {
+            subject_instead: Some("user_id".to_owned()),
+            ..ClaimNames::default()
+        };
+        let subject = |json: &str| {
+            let claims = Claims::read(&Object::parse(json.as_bytes()).unwrap(), &names);
+            claims.map(|claims| claims.subject.map(|subject| subject.of(json.as_bytes()).to_owned()))
+        };
+        for (json, expected) in [
+            (r#"{"user_id":7}"#, Some("7")),
+            (r#"{"user_id":-12,"sub":"bob"}"#, Some("-12")),
+            (r#"{"user_id":18446744073709551616}"#, Some("18446744073709551616")),
+            (r#"{"user_id":"alice","sub":3}"#, Some("alice")),
+            (r#"{"user_id":"","sub":"bob"}"#, None),
+            (r#"{"sub":"bob"}"#, None),
+        ] {
+            assert_eq!(subject(json).unwrap().as_deref(), expected, "{json}");
+        }
+        for json in ["7.0", "1e3", "-0", "true", "null", "[7]", "{}"] {
+            assert!(subject(&format!(r#"{{"user_id":{json}}}"#)).is_err(), "{json}");
+        }
     }
 
     #[test]

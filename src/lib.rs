@@ -47,6 +47,10 @@
 //! inside a handler; [`ResourceProtectorLayer::requiring`] demands something of every request;
 //! [`ResourceProtectorLayer::require_fresh`] makes a sensitive route ask again whether the token is still good.
 //!
+//! A [`Requirement`] is more than scopes: roles, claims, and how the user authenticated. [`Requirement::authenticated_within`] is
+//! for routes where a login of this morning will not do, [`Requirement::acr`] for those that need a second factor. Such a refusal
+//! tells the client what to ask the authorization server for (step-up, RFC 9470).
+//!
 //! With axum: `Router::layer` covers the routes added before it *and* the fallback, so that a path that does not exist
 //! is 401, too; `Router::route_layer` covers the routes only. A guard belongs inside the protector, which is added after
 //! it. `nest` strips the prefix of the path that [`require_by_path`] sees. A CORS layer belongs outside of the protector,
@@ -97,14 +101,18 @@
 //!
 //! | what happened | [kind](RejectionKind) | HTTP | `WWW-Authenticate` | gRPC |
 //! |---|---|---|---|---|
-//! | no credentials, or another scheme | `NoCredentials` | 401, empty body | `Bearer`, with realm, scope and metadata as configured, no error | UNAUTHENTICATED |
+//! | no credentials, or another scheme | `NoCredentials` | 401, empty body | `Bearer`, with realm, scope, acr_values, max_age and metadata as configured, no error | UNAUTHENTICATED |
 //! | malformed credentials, or in two places | `Malformed` | 400 | `error="invalid_request"` | UNAUTHENTICATED |
 //! | expired, revoked, unknown, not for us, not genuine | `InvalidToken` | 401 | `error="invalid_token"` | UNAUTHENTICATED |
 //! | a scope or another right is missing | `InsufficientScope` | 403 | `error="insufficient_scope"`, scope | PERMISSION_DENIED |
+//! | the user did not authenticate recently or strongly enough | `InsufficientAuthentication` | 401 | `error="insufficient_user_authentication"`, scope, acr_values, max_age | UNAUTHENTICATED |
 //! | a cookie, not sent by a page of our own | `CrossSite` | 403 | none | PERMISSION_DENIED |
 //! | a form longer than is searched for a token | `TooLarge` | 413 | none | RESOURCE_EXHAUSTED |
 //! | the authorization server did not say | `Unavailable` | 503, `Retry-After` | none | UNAVAILABLE |
 //! | our own fault | `Misconfigured` | 500 | none | INTERNAL |
+//!
+//! Where both scopes and authentication are missing it is the 401, which names both, so that one way to the authorization server
+//! is enough. Where a role or another claim is missing, too, it is the 403: nobody has to log in to be refused afterwards.
 //!
 //! Routes of a [configuration](#configuration) also answer 400 and 405, without a challenge: no token would help.
 //!
@@ -164,7 +172,7 @@
 //!
 //! | name | is a | labels | what it says |
 //! |---|---|---|---|
-//! | `resource_protector_decisions_total` | counter | `decision`: as above; `kind`: `no_credentials`, `malformed`, `invalid_token`, `insufficient_scope`, `cross_site`, `too_large`, `unavailable`, `misconfigured`, of routes `bad_path` and `method_not_allowed`, and `none` where it is no refusal | one for every event above |
+//! | `resource_protector_decisions_total` | counter | `decision`: as above; `kind`: `no_credentials`, `malformed`, `invalid_token`, `insufficient_scope`, `insufficient_authentication`, `cross_site`, `too_large`, `unavailable`, `misconfigured`, of routes `bad_path` and `method_not_allowed`, and `none` where it is no refusal | one for every event above |
 //! | `resource_protector_tokens_total` | counter | `how`: `remembered`, `verified` (a good signature), `asked` (the request waited for a call), `stale` (an old answer stood in) | how it was found out what a token is worth |
 //! | `resource_protector_upstream_calls_total` | counter | `endpoint`: `introspection`, `jwks`, `metadata`; `outcome`: `ok`, `connection` (there was none), `timeout`, `busy` (429, 503), `failed`, `refused` (our own request was), `nonsense` (an answer of another kind), `shed` (not made: too many, or the breaker is open) | calls to authorization servers; a search for metadata in several places is one |
 //! | `resource_protector_upstream_seconds` | histogram | `endpoint` | how long they took |
@@ -263,8 +271,8 @@ pub use crate::{
     },
     rejection::{Reason, Rejection, RejectionKind},
     require::{
-        RequireLayer, RequireService, Requirement, require, require_any_scope, require_by_path, require_scope,
-        require_scopes, require_token,
+        ClaimValue, RequireLayer, RequireService, Requirement, require, require_any_scope, require_by_path,
+        require_scope, require_scopes, require_token,
     },
     revocation::{
         CutOff, MemoryRevocationList, RevocationList, RevocationTerms, Revoke, RevokeError, RevokedBy, Verdict,

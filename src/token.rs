@@ -41,7 +41,8 @@ use crate::{
 #[derive(Clone)]
 pub struct CurrentToken {
     facts: Arc<Facts>,
-    age: Duration,
+    /// The moment of the request that it was let in with.
+    admitted: Option<Moment>,
     stale: bool,
     hierarchy: Option<ScopeHierarchy>,
 }
@@ -131,7 +132,7 @@ impl CurrentToken {
                 meets: AtomicU64::new(0),
                 cleared_by: AtomicU64::new(0),
             }),
-            age: Duration::ZERO,
+            admitted: None,
             stale: false,
             hierarchy: None,
         }
@@ -223,7 +224,7 @@ impl CurrentToken {
 
     /// Prepares the token for one request.
     pub(crate) fn admitted(mut self, now: Moment, hierarchy: Option<&ScopeHierarchy>) -> Self {
-        self.age = self.facts.answered_at.map_or(Duration::ZERO, |then| now.since(then));
+        self.admitted = Some(now);
         self.hierarchy = hierarchy.cloned();
         self
     }
@@ -298,13 +299,14 @@ impl CurrentToken {
     ///
     /// # Errors
     ///
-    /// A 403 refusal that names the scopes that are needed (RFC 6750 §3.1). Returned from a handler, it passes through
-    /// the guards and the protector, which complete it.
+    /// A 403 refusal that names the scopes that are needed (RFC 6750 §3.1), or, where the user has to authenticate anew, a
+    /// 401 refusal that says how (RFC 9470 §3). Returned from a handler, it passes through the guards and the protector,
+    /// which complete it.
     pub fn require(&self, requirement: &Requirement) -> Result<(), Rejection> {
         if requirement.is_met_by(self) {
             return Ok(());
         }
-        Err(Rejection::insufficient_scope(requirement, self))
+        Err(Rejection::not_enough(requirement, self))
     }
 
     /// When the token stops being valid: `exp`.
@@ -350,6 +352,29 @@ impl CurrentToken {
     /// When the user was authenticated: `auth_time`.
     pub fn auth_time(&self) -> Option<SystemTime> {
         self.facts.claims.auth_time
+    }
+
+    /// Whether the user was authenticated this long before the request or later, by clocks that may differ by the leeway.
+    pub(crate) fn was_authenticated_within(&self, max_age: Duration) -> bool {
+        let (Some(then), Some(now)) = (self.auth_time(), self.admitted) else {
+            return false;
+        };
+        let leeway = self.facts.leeway;
+        match now.wall.duration_since(then) {
+            Ok(age) => age <= max_age.saturating_add(leeway),
+            Err(ahead) => ahead.duration() <= leeway,
+        }
+    }
+
+    /// When the user was authenticated, in words for the log.
+    pub(crate) fn said_of_authentication(&self) -> String {
+        let (Some(then), Some(now)) = (self.auth_time(), self.admitted) else {
+            return "authenticated at an unknown time".to_owned();
+        };
+        match now.wall.duration_since(then) {
+            Ok(age) => format!("authenticated {} s ago", age.as_secs()),
+            Err(ahead) => format!("authenticated {} s ahead of now", ahead.duration().as_secs()),
+        }
     }
 
     /// How the token is bound to its sender: `cnf`.
@@ -404,7 +429,10 @@ impl CurrentToken {
     /// How old the authorization server's answer about the token is, counted from when it was asked. Zero where
     /// nobody was asked: for a JWT that was verified here, whenever that was, and for a token of one's own table.
     pub fn age(&self) -> Duration {
-        self.age
+        match (self.admitted, self.facts.answered_at) {
+            (Some(now), Some(then)) => now.since(then),
+            _ => Duration::ZERO,
+        }
     }
 
     /// Whether the authorization server's answer is older than it should be, and was used because the server cannot be
@@ -488,11 +516,59 @@ mod tests {
     }
 
     #[test]
+    fn an_authentication_is_as_old_as_it_was_when_the_request_came() {
+        let within = Duration::from_secs(300);
+        let exact = |now| token(json!({ "auth_time": 1000 })).admitted(at(now), None);
+        assert!(exact(1000).was_authenticated_within(within) && exact(1300).was_authenticated_within(within));
+        assert!(!exact(1301).was_authenticated_within(within));
+        assert!(exact(1000).was_authenticated_within(Duration::ZERO));
+        assert!(exact(u32::MAX.into()).was_authenticated_within(Duration::MAX));
+        let lenient = token(json!({ "auth_time": 1000 })).with_leeway(Duration::from_secs(60));
+        assert!(
+            lenient
+                .clone()
+                .admitted(at(1360), None)
+                .was_authenticated_within(within)
+        );
+        assert!(!lenient.admitted(at(1361), None).was_authenticated_within(within));
+    }
+
+    #[test]
+    fn an_authentication_at_an_unknown_time_or_ahead_is_never_recent() {
+        assert!(
+            !token(json!({}))
+                .admitted(at(1000), None)
+                .was_authenticated_within(Duration::MAX)
+        );
+        let ahead = token(json!({ "auth_time": 1060 }));
+        assert!(
+            !ahead
+                .clone()
+                .admitted(at(1000), None)
+                .was_authenticated_within(Duration::MAX)
+        );
+        assert!(!ahead.was_authenticated_within(Duration::MAX), "let in with no request");
+        let lenient = token(json!({ "auth_time": 1060 })).with_leeway(Duration::from_secs(60));
+        assert!(
+            lenient
+                .clone()
+                .admitted(at(1000), None)
+                .was_authenticated_within(Duration::ZERO)
+        );
+        assert!(!lenient.admitted(at(999), None).was_authenticated_within(Duration::ZERO));
+    }
+
+    #[test]
     fn no_time_however_odd_panics() {
         for exp in [f64::MIN, f64::MAX, -1.0, 0.0, 1e18] {
-            let token = token(json!({ "exp": exp, "nbf": exp })).with_leeway(Duration::from_secs(300));
+            let token =
+                token(json!({ "exp": exp, "nbf": exp, "auth_time": exp })).with_leeway(Duration::from_secs(300));
             for now in [at(0), at(u64::from(u32::MAX))] {
                 let _ = token.judge_time(now);
+                let _ = token
+                    .clone()
+                    .admitted(now, None)
+                    .was_authenticated_within(Duration::MAX);
                 let _ = token.clone().remembered_from(now).judge_time(at(0));
             }
         }

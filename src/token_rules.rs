@@ -60,6 +60,11 @@ impl TokenRules {
         Ok(())
     }
 
+    pub(crate) fn set_subject_claim(&mut self, name: String) -> Result<(), SetupError> {
+        self.names.subject_instead = Some(checked_name("subject_claim", name)?);
+        Ok(())
+    }
+
     pub(crate) fn set_scope_claim(&mut self, name: String) -> Result<(), SetupError> {
         self.names.scope = checked_name("scope_claim", name)?;
         Ok(())

@@ -21,7 +21,8 @@ use axum::{
     routing::{get, post},
 };
 use resource_protector::{
-    Algorithm, CurrentToken, JwtValidator, RedisRevocationList, ResourceProtectorLayer, RevocationTerms, RevokedBy,
+    Algorithm, CurrentToken, JwtValidator, RedisRevocationList, Requirement, ResourceProtectorLayer, RevocationTerms,
+    RevokedBy,
 };
 use resource_protector_issuer::{
     AccessTokens, IssuedTokens, KeyRing, TokenError, TokenIssuer, TokenRequest, endpoints::OAuthError,
@@ -41,12 +42,8 @@ async fn me(token: CurrentToken) -> String {
     format!("hello {}\n", token.subject().unwrap_or("nobody"))
 }
 
-/// Only the first token after a log-in is fresh, and those that it is refreshed to are not.
-async fn change_password(token: CurrentToken) -> Result<&'static str, StatusCode> {
-    match token.claim("fresh") {
-        Some(true) => Ok("changed\n"),
-        _ => Err(StatusCode::FORBIDDEN),
-    }
+async fn change_password() -> &'static str {
+    "whoever comes here has just logged in\n"
 }
 
 /// The access token that comes of this is not fresh.
@@ -93,9 +90,12 @@ async fn main() -> Result<(), Box<dyn Error>> {
 
     let validator = JwtValidator::with_jwks(ISSUER, keys.jwks(SystemTime::now()), AUDIENCE)?;
     let protector = ResourceProtectorLayer::new(validator).revocation(blocklist);
+    // Only the first token after a log-in is fresh, and those that it is refreshed to are not. How long ago that may be is for
+    // `Requirement::authenticated_within` to say.
+    let fresh = require(Requirement::claim("fresh", [true]));
     let app = Router::new()
         .route("/me", get(me))
-        .route("/password", post(change_password))
+        .route("/password", post(change_password).layer(fresh))
         .route("/logout", post(log_out))
         .layer(protector.clone())
         .route("/refresh", post(refresh))

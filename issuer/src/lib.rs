@@ -5,6 +5,7 @@ pub mod clients;
 pub mod endpoints;
 pub mod grants;
 pub mod keys;
+pub mod profiles;
 pub mod server;
 pub mod store;
 #[cfg(feature = "testing")]
@@ -20,3 +21,13 @@ pub use self::{
         TokenIssuerBuilder, TokenRequest, TokenTable, TokenUse,
     },
 };
+
+/// Keeps the guides compiling.
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/from-flask-jwt-extended.md")]
+struct FromFlaskJwtExtended;
+
+/// Keeps the guides compiling.
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/from-simplejwt.md")]
+struct FromSimpleJwt;

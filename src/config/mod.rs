@@ -43,6 +43,8 @@
 //! methods = ["GET"]                      # optional, else all
 //! scope = "profile"                      # optional; all of these, with spaces between
 //! any_scope = ["orders:read admin", "root"] # optional; and any of these alternatives
+//! acr = ["phrh", "phr"]                  # optional; how the user has to be authenticated: one of these `acr`
+//! authenticated_within_seconds = 3600    # optional; how long ago the user may have logged in, by `auth_time`
 //! ## max_age_seconds = 5                 # optional; how old what is known of the token may be; 0 always asks
 //!
 //! [[route]]
@@ -117,6 +119,10 @@
 //! `max_age_seconds` makes a sensitive route ask again: by an answer that is older nobody is let in, and where nobody
 //! answers it is 503. All issuers have to be of a kind that can be asked, `introspection`; the JWTs of a `jwt` entry are
 //! as good as on the day they were issued.
+//!
+//! `acr` and `authenticated_within_seconds` make a client whose user did not authenticate so, or not so lately, bring them to
+//! the authorization server again (RFC 9470): 401 with a challenge that names both. The leeway of the issuer's entry is
+//! added to the seconds. Tokens without `acr` or `auth_time` are never good enough there.
 //!
 //! Matching cannot be led around. Somebody behind this service may remove dot segments, merge slashes, cut parameters off,
 //! or decode once more; so a path is 400, without a challenge, if it has

@@ -20,6 +20,8 @@ pub struct RouteConfig {
     methods: Option<Vec<String>>,
     scope: Option<String>,
     any_scope: Option<Vec<String>>,
+    acr: Option<Vec<String>>,
+    authenticated_within_seconds: Option<u64>,
     max_age_seconds: Option<u64>,
     #[serde(default)]
     optional: bool,
@@ -98,6 +100,11 @@ impl RouteConfig {
             let other = [
                 ("scope", self.scope.is_some()),
                 ("any_scope", self.any_scope.is_some()),
+                ("acr", self.acr.is_some()),
+                (
+                    "authenticated_within_seconds",
+                    self.authenticated_within_seconds.is_some(),
+                ),
                 ("max_age_seconds", self.max_age_seconds.is_some()),
                 ("optional", self.optional),
             ];
@@ -124,6 +131,13 @@ impl RouteConfig {
             let requirement =
                 Requirement::any_scope(alternatives).map_err(|error| ConfigError::setup("any_scope", &error))?;
             protector = protector.requiring(requirement);
+        }
+        if let Some(values) = &self.acr {
+            let requirement = Requirement::acr(values).map_err(|error| ConfigError::setup("acr", &error))?;
+            protector = protector.requiring(requirement);
+        }
+        if let Some(seconds) = self.authenticated_within_seconds {
+            protector = protector.requiring(Requirement::authenticated_within(Duration::from_secs(seconds)));
         }
         if let Some(seconds) = self.max_age_seconds {
             protector = protector

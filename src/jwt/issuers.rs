@@ -14,6 +14,8 @@ pub(super) struct Issuers {
     /// As tokens write it, compared byte for byte; the first is the issuer's own. For tenants it is their template.
     names: Vec<String>,
     tenants: Option<TenantIssuers>,
+    /// Whether a token may name none at all.
+    may_be_absent: bool,
 }
 
 impl Issuers {
@@ -33,6 +35,7 @@ impl Issuers {
         Ok(Self {
             names: vec![issuer.to_owned()],
             tenants: None,
+            may_be_absent: false,
         })
     }
 
@@ -40,6 +43,7 @@ impl Issuers {
         Self {
             names: vec![tenants.template.as_str().to_owned()],
             tenants: Some(tenants),
+            may_be_absent: false,
         }
     }
 
@@ -53,6 +57,11 @@ impl Issuers {
         }
         self.names.push(alias);
         Ok(())
+    }
+
+    /// Accepts tokens that name no issuer. For keys that nobody else's tokens are signed with.
+    pub(super) fn let_be_absent(&mut self) {
+        self.may_be_absent = true;
     }
 
     pub(super) fn names(&self) -> &[String] {
@@ -74,6 +83,9 @@ impl Issuers {
         claims: &Object<'_>,
         issuer_of_key: Option<&str>,
     ) -> Result<(), Rejection> {
+        if issuer.is_none() && self.may_be_absent {
+            return Ok(());
+        }
         let issuer = issuer.unwrap_or_default();
         if !self.include(issuer) {
             let expected: Vec<String> = self.names.iter().map(|name| shown(name)).collect();

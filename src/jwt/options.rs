@@ -146,6 +146,38 @@ impl JwtValidator {
         self.with_token_rules(|rules| rules.set_client_id_claim(name.into()))
     }
 
+    /// Reads the subject from this claim instead of `sub`: `user_id`. It may be a string or a whole number there, and 7 is
+    /// the same subject as `"7"`. What stands in `sub` beside it says nothing then, unless that is the claim: so an
+    /// issuer that writes numbers into `sub` is understood.
+    ///
+    /// # Errors
+    ///
+    /// When the name is empty.
+    pub fn subject_claim(self, name: impl Into<String>) -> Result<Self, SetupError> {
+        self.with_token_rules(|rules| rules.set_subject_claim(name.into()))
+    }
+
+    /// Accepts tokens that name no issuer. One that names an issuer has to name this one, as ever.
+    ///
+    /// What `iss` would say is said by the secret then: **nobody else may have it**, and it signs tokens for nothing else.
+    /// Two services that issue tokens with one secret cannot be told apart any more. With public keys it cannot be had.
+    /// [`CurrentToken::issuer`](crate::CurrentToken::issuer) is `None`, and a list of revocations has to
+    /// [assume one](crate::RevocationTerms::assume_issuer); [`ByIssuer`](crate::ByIssuer) sends such tokens nowhere.
+    ///
+    /// # Errors
+    ///
+    /// When the keys are not a [shared secret](Self::with_shared_secret).
+    pub fn accept_tokens_without_issuer_by_a_secret_that_signs_nothing_else(mut self) -> Result<Self, SetupError> {
+        if !matches!(self.keys, Keys::Secret(..)) {
+            return Err(SetupError::new(
+                "accept_tokens_without_issuer_by_a_secret_that_signs_nothing_else",
+                "expected a shared secret, got public keys, with which tokens of others may be signed, too",
+            ));
+        }
+        self.rules.issuers.let_be_absent();
+        Ok(self)
+    }
+
     /// Reads the scopes from this claim instead of `scope`: `scp`, `permissions`. Only from there: what else a token
     /// has by way of scopes does not count.
     ///

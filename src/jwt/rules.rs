@@ -243,7 +243,11 @@ impl Rules {
         let missing = [
             ("exp", claims.expires_at.is_none(), None),
             ("iat", claims.issued_at.is_none(), Some(OptionalClaim::IssuedAt)),
-            ("sub", claims.subject.is_none(), Some(OptionalClaim::Subject)),
+            (
+                self.token.names.subject_instead.as_deref().unwrap_or("sub"),
+                claims.subject.is_none(),
+                Some(OptionalClaim::Subject),
+            ),
             ("client_id", claims.client_id.is_none(), Some(OptionalClaim::ClientId)),
             ("jti", claims.jwt_id.is_none(), Some(OptionalClaim::JwtId)),
         ];

@@ -23,6 +23,9 @@ pub(crate) fn decided(decision: Decision) {
         Decision::Refused(RejectionKind::Malformed) => count!("refused", "malformed"),
         Decision::Refused(RejectionKind::InvalidToken) => count!("refused", "invalid_token"),
         Decision::Refused(RejectionKind::InsufficientScope) => count!("refused", "insufficient_scope"),
+        Decision::Refused(RejectionKind::InsufficientAuthentication) => {
+            count!("refused", "insufficient_authentication");
+        }
         Decision::Refused(RejectionKind::CrossSite) => count!("refused", "cross_site"),
         Decision::Refused(RejectionKind::TooLarge) => count!("refused", "too_large"),
         Decision::Refused(RejectionKind::Unavailable) => count!("refused", "unavailable"),

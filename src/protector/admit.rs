@@ -11,9 +11,8 @@ use crate::{
     credentials::{Credentials, Place, Places},
     meter::Decision,
     rejection::{Forms, Reason, Rejection, ReplaceRefusal},
-    require::Requirement,
+    require::{Demands, Requirement},
     revocation::Revocation,
-    scope::Scope,
     token::{CurrentToken, ScopeHierarchy},
     validate::{AnyValidator, BoxFuture, Presented},
 };
@@ -194,10 +193,10 @@ impl Policy {
         rejection
     }
 
-    pub(super) fn demanded(&self, token: Option<&CurrentToken>) -> Vec<Scope> {
+    pub(super) fn demanded(&self, token: Option<&CurrentToken>) -> Demands {
         self.requirement
             .as_ref()
-            .map(|requirement| requirement.scopes_to_name(token))
+            .map(|requirement| requirement.demands(token))
             .unwrap_or_default()
     }
 }

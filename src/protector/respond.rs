@@ -10,8 +10,7 @@ use super::{
 use crate::{
     audit,
     rejection::{Form, Rejection},
-    require::add_demand,
-    scope::Scope,
+    require::{Demands, add_demand},
     token::CurrentToken,
 };
 
@@ -82,7 +81,7 @@ impl Policy {
 }
 
 /// A refusal that a guard or a handler made and no protector has completed yet.
-fn passing_refusal(extensions: &mut Extensions, demanded: impl FnOnce() -> Vec<Scope>) -> Option<Rejection> {
+fn passing_refusal(extensions: &mut Extensions, demanded: impl FnOnce() -> Demands) -> Option<Rejection> {
     if extensions.get::<Rejection>().is_none_or(Rejection::is_rendered) {
         return None;
     }

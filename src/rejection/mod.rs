@@ -13,7 +13,12 @@ pub(crate) use self::{
     render::ReplaceRefusal,
     said::ErrorSaid,
 };
-use crate::{error::shown, require::Requirement, scope::Scope, token::CurrentToken};
+use crate::{
+    error::shown,
+    require::{Authentication, Demands, Remedy, Requirement},
+    scope::Scope,
+    token::CurrentToken,
+};
 
 /// Why a request is refused. Every refusal there is, from the protector, a guard or a handler, is one of these.
 ///
@@ -29,7 +34,7 @@ pub struct Rejection(Box<Inner>);
 struct Inner {
     kind: RejectionKind,
     reason: Option<Reason>,
-    scopes: Vec<Scope>,
+    demands: Demands,
     retry_after: Option<Duration>,
     detail: Cow<'static, str>,
     told: bool,
@@ -48,6 +53,9 @@ pub enum RejectionKind {
     InvalidToken,
     /// A good token that lacks a scope or another right: 403 `insufficient_scope`.
     InsufficientScope,
+    /// A good token of a user who did not authenticate recently or strongly enough: 401
+    /// `insufficient_user_authentication` (RFC 9470 §3).
+    InsufficientAuthentication,
     /// A token in a cookie, without a sign that a page of our own sent the request: 403 without a challenge.
     CrossSite,
     /// A form that is longer than is searched for a token: 413.
@@ -95,7 +103,7 @@ impl Rejection {
         Self(Box::new(Inner {
             kind,
             reason: None,
-            scopes: Vec::new(),
+            demands: Demands::default(),
             retry_after: None,
             detail: detail.into(),
             told: false,
@@ -120,16 +128,26 @@ impl Rejection {
         rejection
     }
 
-    /// The token lacks what the requirement demands: 403. Names the scopes that would be enough.
-    pub(crate) fn insufficient_scope(requirement: &Requirement, token: &CurrentToken) -> Self {
-        let mut rejection = Self::new(
-            RejectionKind::InsufficientScope,
-            format!(
-                "expected {requirement}, got scopes {}",
-                shown(&token.scopes().to_string())
+    /// The token does not meet the requirement: 401 where the user has to authenticate anew and can get everything else that
+    /// is missing with that, else 403. Names what would be enough.
+    pub(crate) fn not_enough(requirement: &Requirement, token: &CurrentToken) -> Self {
+        let scopes = shown(&token.scopes().to_string());
+        let (remedy, demands) = requirement.remedy(token);
+        let mut rejection = match remedy {
+            Remedy::Scopes => Self::new(
+                RejectionKind::InsufficientScope,
+                format!("expected {requirement}, got scopes {scopes}"),
             ),
-        );
-        rejection.0.scopes = requirement.scopes_to_name(Some(token));
+            Remedy::Authentication => Self::new(
+                RejectionKind::InsufficientAuthentication,
+                format!(
+                    "expected {requirement}, got scopes {scopes}, acr {}, {}",
+                    shown(token.acr().unwrap_or_default()),
+                    token.said_of_authentication()
+                ),
+            ),
+        };
+        rejection.demand(demands);
         rejection
     }
 
@@ -167,14 +185,13 @@ impl Rejection {
         self.0.retry_after
     }
 
-    /// Names scopes in the challenge beside those already named.
-    pub(crate) fn demand(&mut self, outer: Vec<Scope>) {
-        let inner = std::mem::replace(&mut self.0.scopes, outer);
-        for scope in inner {
-            if !self.0.scopes.contains(&scope) {
-                self.0.scopes.push(scope);
-            }
+    /// Names more in the challenge, before what is named already.
+    pub(crate) fn demand(&mut self, mut outer: Demands) {
+        if self.0.kind == RejectionKind::InsufficientScope {
+            // The authentication is good enough, or would not help.
+            outer.authentication = Authentication::default();
         }
+        self.0.demands.add(outer);
     }
 
     /// Which row of the table this is.
@@ -191,7 +208,9 @@ impl Rejection {
     pub fn status(&self) -> StatusCode {
         match self.0.kind {
             RejectionKind::Malformed => StatusCode::BAD_REQUEST,
-            RejectionKind::NoCredentials | RejectionKind::InvalidToken => StatusCode::UNAUTHORIZED,
+            RejectionKind::NoCredentials | RejectionKind::InvalidToken | RejectionKind::InsufficientAuthentication => {
+                StatusCode::UNAUTHORIZED
+            }
             RejectionKind::InsufficientScope | RejectionKind::CrossSite => StatusCode::FORBIDDEN,
             RejectionKind::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             RejectionKind::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
@@ -201,7 +220,17 @@ impl Rejection {
 
     /// The scopes that the challenge names.
     pub fn scopes(&self) -> &[Scope] {
-        &self.0.scopes
+        &self.0.demands.scopes
+    }
+
+    /// The `acr_values` that the challenge names (RFC 9470 §3): the user has to authenticate in a way that is one of them.
+    pub fn acr_values(&self) -> &[String] {
+        &self.0.demands.authentication.acr_values
+    }
+
+    /// The `max_age` that the challenge names (RFC 9470 §3), in whole seconds: how long ago the user may have authenticated.
+    pub fn max_age(&self) -> Option<Duration> {
+        self.0.demands.authentication.max_age.map(Duration::from_secs)
     }
 
     /// What happened, for the log of this service. Never send it to a client.
@@ -227,6 +256,7 @@ impl Rejection {
             (RejectionKind::InvalidToken, Some(Reason::Expired)) => ErrorSaid::EXPIRED,
             (RejectionKind::InvalidToken, _) => ErrorSaid::NOT_VALID,
             (RejectionKind::InsufficientScope, _) => ErrorSaid::INSUFFICIENT_SCOPE,
+            (RejectionKind::InsufficientAuthentication, _) => ErrorSaid::INSUFFICIENT_AUTHENTICATION,
             (RejectionKind::CrossSite, _) => ErrorSaid::CROSS_SITE,
             (RejectionKind::TooLarge, _) => ErrorSaid::TOO_LARGE,
             (RejectionKind::Unavailable, _) => ErrorSaid::UNAVAILABLE,
@@ -236,7 +266,10 @@ impl Rejection {
 
     fn grpc_status(&self) -> &'static str {
         match self.0.kind {
-            RejectionKind::NoCredentials | RejectionKind::Malformed | RejectionKind::InvalidToken => "16",
+            RejectionKind::NoCredentials
+            | RejectionKind::Malformed
+            | RejectionKind::InvalidToken
+            | RejectionKind::InsufficientAuthentication => "16",
             RejectionKind::InsufficientScope | RejectionKind::CrossSite => "7",
             RejectionKind::TooLarge => "8",
             RejectionKind::Unavailable => "14",

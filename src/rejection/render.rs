@@ -9,7 +9,7 @@ use http::{
 };
 
 use super::{Form, Rejection, RejectionKind};
-use crate::{challenge::ChallengeParams, protector::RefusalBody};
+use crate::{challenge::ChallengeParams, protector::RefusalBody, require::Demands};
 
 /// Replaces the response to a refusal; set by [`ResourceProtectorLayer::replace_refusals`](crate::ResourceProtectorLayer::replace_refusals).
 pub(crate) type ReplaceRefusal = dyn Fn(&Rejection, Response<Bytes>) -> Response<Bytes> + Send + Sync;
@@ -43,7 +43,7 @@ impl Rejection {
             | RejectionKind::TooLarge
             | RejectionKind::Unavailable
             | RejectionKind::Misconfigured => None,
-            _ => Some(params.challenge(self.error(), &self.0.scopes)),
+            _ => Some(params.challenge(self.error(), &self.0.demands)),
         }
     }
 
@@ -121,7 +121,7 @@ impl Rejection {
             if replaced.status() == StatusCode::UNAUTHORIZED
                 && !replaced.headers().contains_key(header::WWW_AUTHENTICATE)
             {
-                let challenge = ours.1.unwrap_or_else(|| params.challenge(None, &[]));
+                let challenge = ours.1.unwrap_or_else(|| params.challenge(None, &Demands::default()));
                 replaced.headers_mut().insert(header::WWW_AUTHENTICATE, challenge);
             }
             replaced

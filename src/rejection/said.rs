@@ -29,6 +29,10 @@ impl ErrorSaid {
         "insufficient_scope",
         "The access token does not grant what this request needs"
     );
+    pub(crate) const INSUFFICIENT_AUTHENTICATION: Self = said!(
+        "insufficient_user_authentication",
+        "The user has to authenticate anew or more strongly for this request"
+    );
     pub(crate) const CROSS_SITE: Self = said!("access_denied", "The request was not sent by a page of this service");
     pub(crate) const TOO_LARGE: Self = said!(
         "invalid_request",
@@ -43,11 +47,12 @@ impl ErrorSaid {
     pub(crate) const OTHER_METHOD: Self = said!("invalid_request", "The path does not have this method");
 
     /// Those that a challenge tells.
-    pub(crate) const CHALLENGED: [Self; 4] = [
+    pub(crate) const CHALLENGED: [Self; 5] = [
         Self::MALFORMED,
         Self::EXPIRED,
         Self::NOT_VALID,
         Self::INSUFFICIENT_SCOPE,
+        Self::INSUFFICIENT_AUTHENTICATION,
     ];
 
     /// The body of a refusal (RFC 6749 §5.2).

@@ -14,13 +14,12 @@ use pin_project_lite::pin_project;
 use tower_layer::Layer;
 use tower_service::Service;
 
-use super::Requirement;
+use super::{Demands, Requirement};
 use crate::{
     audit,
     error::{SetupError, at_start},
     protector::{Anonymous, RefusalBody},
     rejection::{Form, Forms, Rejection, RejectionKind},
-    scope::Scope,
     token::CurrentToken,
 };
 
@@ -184,7 +183,7 @@ impl RequireLayer {
             (None, Some(Anonymous::NoCredentials)) if self.or_anonymous => {}
             (None, Some(Anonymous::NoCredentials | Anonymous::Preflight)) => {
                 let mut rejection = Rejection::no_credentials("this route is not open to the anonymous");
-                rejection.demand(requirement.scopes_to_name(None));
+                rejection.demand(requirement.demands(None));
                 return Err(rejection);
             }
             (None, None) => {
@@ -208,22 +207,22 @@ struct Demanded {
 }
 
 impl Demanded {
-    fn scopes(&self) -> Vec<Scope> {
-        self.requirement.scopes_to_name(self.token.as_ref())
+    fn demands(&self) -> Demands {
+        self.requirement.demands(self.token.as_ref())
     }
 }
 
 /// Adds the demands of a layer to a refusal that passes by, so that the client learns all of them at once.
-pub(crate) fn add_demand(extensions: &mut Extensions, scopes: impl FnOnce() -> Vec<Scope>) {
+pub(crate) fn add_demand(extensions: &mut Extensions, demands: impl FnOnce() -> Demands) {
     let passing = extensions.get_mut::<Rejection>().filter(|rejection| {
-        let names_scopes = matches!(
+        let names_them = matches!(
             rejection.kind(),
-            RejectionKind::InsufficientScope | RejectionKind::NoCredentials
+            RejectionKind::InsufficientScope | RejectionKind::InsufficientAuthentication | RejectionKind::NoCredentials
         );
-        names_scopes && !rejection.is_rendered()
+        names_them && !rejection.is_rendered()
     });
     if let Some(rejection) = passing {
-        rejection.demand(scopes());
+        rejection.demand(demands());
     }
 }
 
@@ -311,7 +310,7 @@ where
         match self.project().state.project() {
             StateProjection::Inner { future, demanded } => {
                 let mut response = ready!(future.poll(cx))?;
-                add_demand(response.extensions_mut(), || demanded.scopes());
+                add_demand(response.extensions_mut(), || demanded.demands());
                 Poll::Ready(Ok(response.map(RefusalBody::inner)))
             }
             StateProjection::Refused { refusal } => match refusal.take() {

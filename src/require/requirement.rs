@@ -1,11 +1,16 @@
 //! What a route demands of a token.
 
-use std::fmt;
+use std::time::Duration;
 
-use crate::{claims::matches_any, error::SetupError, scope::Scope, token::CurrentToken};
+use super::ClaimValue;
+use crate::{
+    error::{SetupError, shown},
+    scope::Scope,
+    token::CurrentToken,
+};
 
-/// What a token has to grant: scopes, roles, claims, and any combination of them by [`and`](Self::and) and
-/// [`or`](Self::or).
+/// What a token has to grant: scopes, roles, claims, how the user authenticated, and any combination of them by
+/// [`and`](Self::and) and [`or`](Self::or).
 ///
 /// A string of several scopes means all of them; a list of alternatives means any of them, each of which may again be
 /// several scopes.
@@ -23,12 +28,13 @@ use crate::{claims::matches_any, error::SetupError, scope::Scope, token::Current
 /// ```
 ///
 /// It can be deserialized from a string (all of these scopes), a list of strings (any of these alternatives), or a map
-/// of which every entry must hold: `scope`, `any_scope`, `role`, `group`, `entitlement`, `claims`, `all`, `any`.
+/// of which every entry must hold: `scope`, `any_scope`, `role`, `group`, `entitlement`, `claims`, `acr`,
+/// `authenticated_within_seconds`, `all`, `any`.
 ///
 /// ```
 /// # use resource_protector::Requirement;
-/// let read: Requirement = serde_json::from_str(r#"{ "scope": "records", "claims": { "acr": ["gold", "silver"] } }"#)?;
-/// assert_eq!(read.to_string(), r#"scope records and claim "acr" one of ["gold", "silver"]"#);
+/// let read: Requirement = serde_json::from_str(r#"{ "scope": "records", "claims": { "tier": ["gold", "silver"] } }"#)?;
+/// assert_eq!(read.to_string(), r#"scope records and claim "tier" one of ["gold", "silver"]"#);
 /// # Ok::<(), serde_json::Error>(())
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -40,7 +46,12 @@ pub(super) enum Node {
     Member(List, String),
     Claim {
         name: String,
-        accepted: Vec<String>,
+        accepted: Vec<ClaimValue>,
+    },
+    /// Never empty; each can stand in a challenge.
+    Acr(Vec<String>),
+    AuthenticatedWithin {
+        seconds: u64,
     },
     All(Vec<Node>),
     /// Never empty.
@@ -122,15 +133,90 @@ impl Requirement {
         Self(Node::Member(List::Entitlement, entitlement.into()))
     }
 
-    /// A claim that is one of these strings, or an array that contains one of them.
+    /// A claim that is one of these values, or an array that contains one of them. Values are strings, booleans or
+    /// integers, and compared with their type: `"true"` is not `true`.
+    ///
+    /// ```
+    /// use resource_protector::Requirement;
+    ///
+    /// let tier = Requirement::claim("tier", ["gold", "silver"]);
+    /// let verified = Requirement::claim("email_verified", [true]);
+    /// # assert_eq!(tier.and(verified).to_string(), r#"claim "tier" one of ["gold", "silver"] and claim "email_verified" one of [true]"#);
+    /// ```
+    ///
+    /// A client cannot ask for it, so a token without it is 403. For `acr` and `auth_time`, which it can ask for, see
+    /// [`acr`](Self::acr) and [`authenticated_within`](Self::authenticated_within).
     pub fn claim<I>(name: impl Into<String>, accepted: I) -> Self
     where
         I: IntoIterator,
-        I::Item: Into<String>,
+        I::Item: Into<ClaimValue>,
     {
         Self(Node::Claim {
             name: name.into(),
             accepted: accepted.into_iter().map(Into::into).collect(),
+        })
+    }
+
+    /// An authentication of the user that was strong enough: an `acr` that is one of these values, compared byte for byte
+    /// (RFC 9470 §3). Those that are preferred stand first.
+    ///
+    /// A token without is 401 `insufficient_user_authentication`; its challenge names the values, and the client takes them
+    /// to the authorization server as `acr_values`. A token without `acr` is not good enough.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// use resource_protector::{Requirement, require};
+    ///
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let recent = Requirement::authenticated_within(Duration::from_secs(300));
+    /// let transfers = require(Requirement::scope("transfers")?.and(Requirement::acr(["phrh", "phr"])?).and(recent));
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// When the list is empty, or a value is, or has a character that cannot stand in the challenge: a space, a quote, a
+    /// backslash, a control or a non-ASCII character.
+    pub fn acr<I>(values: I) -> Result<Self, SetupError>
+    where
+        I: IntoIterator,
+        I::Item: AsRef<str>,
+    {
+        let values: Vec<String> = values.into_iter().map(|value| value.as_ref().to_owned()).collect();
+        let usable = |b: u8| matches!(b, 0x21 | 0x23..=0x5B | 0x5D..=0x7E);
+        let is_unusable = |value: &&String| value.is_empty() || !value.bytes().all(usable);
+        if let Some(bad) = values.iter().find(is_unusable) {
+            return Err(SetupError::new(
+                "acr",
+                format_args!(
+                    "expected one or more printable ASCII characters without space, quote and backslash, got {}",
+                    shown(bad)
+                ),
+            ));
+        }
+        if values.is_empty() {
+            return Err(SetupError::new("acr", "expected at least one value, got none"));
+        }
+        Ok(Self(Node::Acr(values)))
+    }
+
+    /// An authentication of the user that was recent enough: an `auth_time` that lies no longer than this before the moment
+    /// of the request (RFC 9470 §3). That is when the protector let the request in, also in a handler that takes its time.
+    ///
+    /// A token without is 401 `insufficient_user_authentication`; its challenge names the `max_age`, and the client takes it
+    /// to the authorization server, which makes the user authenticate anew. Refreshing the token does not help, as that
+    /// keeps `auth_time`. A token without `auth_time`, or whose `auth_time` lies ahead, is not good enough.
+    ///
+    /// The age is in whole seconds; a part of one is left off. The leeway of the token's validator is added, as two clocks
+    /// are compared. Give users the time to come back: within zero seconds and no leeway nobody ever is.
+    ///
+    /// This is about the user. For how old the knowledge about the token may be, see
+    /// [`require_fresh`](crate::ResourceProtectorLayer::require_fresh).
+    pub fn authenticated_within(max_age: Duration) -> Self {
+        Self(Node::AuthenticatedWithin {
+            seconds: max_age.as_secs(),
         })
     }
 
@@ -147,25 +233,15 @@ impl Requirement {
     }
 
     /// The scopes a client would have to ask for: alternatives, each a list of scopes that are all needed. For an
-    /// OpenAPI description, where each alternative is one security requirement. Roles and claims do not appear.
+    /// OpenAPI description, where each alternative is one security requirement. Roles, claims and authentication do not appear.
     pub fn scope_alternatives(&self) -> Vec<Vec<&Scope>> {
         self.0.scope_alternatives()
     }
 
-    /// Whether a token grants what is demanded.
+    /// Whether a token grants what is demanded. One that no protector let in belongs to no request, and nobody has
+    /// [authenticated](Self::authenticated_within) recently for it.
     pub fn is_met_by(&self, token: &CurrentToken) -> bool {
         self.0.is_met_by(token)
-    }
-
-    /// The scopes for a challenge: all that are needed, of alternatives those of which the fewest are missing.
-    pub(crate) fn scopes_to_name(&self, token: Option<&CurrentToken>) -> Vec<Scope> {
-        let mut named = Vec::new();
-        for scope in self.0.shortfall(token).scopes {
-            if !named.contains(scope) {
-                named.push(scope.clone());
-            }
-        }
-        named
     }
 
     fn each<I>(lists: I) -> Result<Vec<Node>, SetupError>
@@ -188,16 +264,6 @@ impl Requirement {
     }
 }
 
-/// What a token lacks of a requirement.
-#[derive(Default)]
-struct Shortfall<'a> {
-    /// All scopes that are needed, missing or not.
-    scopes: Vec<&'a Scope>,
-    missing_scopes: usize,
-    /// What no scope can mend.
-    missing_rights: usize,
-}
-
 impl Node {
     pub(super) fn all(mut nodes: Vec<Self>) -> Self {
         let mut flat = Vec::new();
@@ -216,53 +282,26 @@ impl Node {
         }
     }
 
-    fn is_met_by(&self, token: &CurrentToken) -> bool {
+    pub(super) fn is_met_by(&self, token: &CurrentToken) -> bool {
         match self {
             Self::Scope(scope) => token.has_scope(scope.as_str()),
             Self::Member(list, value) => list.of(token).contains(value),
             Self::Claim { name, accepted } => token
-                .with_raw_claim(name, |value| matches_any(value, accepted))
+                .with_raw_claim(name, |value| ClaimValue::is_any_of(accepted, value))
                 .unwrap_or(false),
+            Self::Acr(values) => token.acr().is_some_and(|acr| values.iter().any(|value| value == acr)),
+            Self::AuthenticatedWithin { seconds } => token.was_authenticated_within(Duration::from_secs(*seconds)),
             Self::All(nodes) => nodes.iter().all(|node| node.is_met_by(token)),
             Self::Any(nodes) => nodes.iter().any(|node| node.is_met_by(token)),
-        }
-    }
-
-    fn shortfall(&self, token: Option<&CurrentToken>) -> Shortfall<'_> {
-        let met = || token.is_some_and(|token| self.is_met_by(token));
-        match self {
-            Self::Scope(scope) => Shortfall {
-                scopes: vec![scope],
-                missing_scopes: usize::from(!met()),
-                missing_rights: 0,
-            },
-            Self::Member(..) | Self::Claim { .. } => Shortfall {
-                missing_rights: usize::from(!met()),
-                ..Shortfall::default()
-            },
-            Self::All(nodes) => {
-                let mut sum = Shortfall::default();
-                for node in nodes {
-                    let part = node.shortfall(token);
-                    sum.scopes.extend(part.scopes);
-                    sum.missing_scopes += part.missing_scopes;
-                    sum.missing_rights += part.missing_rights;
-                }
-                sum
-            }
-            // A client can ask for a scope; a role it cannot.
-            Self::Any(nodes) => nodes
-                .iter()
-                .map(|node| node.shortfall(token))
-                .min_by_key(|part| (part.missing_rights, part.missing_scopes))
-                .unwrap_or_default(),
         }
     }
 
     fn scope_alternatives(&self) -> Vec<Vec<&Scope>> {
         match self {
             Self::Scope(scope) => vec![vec![scope]],
-            Self::Member(..) | Self::Claim { .. } => vec![Vec::new()],
+            Self::Member(..) | Self::Claim { .. } | Self::Acr(_) | Self::AuthenticatedWithin { .. } => {
+                vec![Vec::new()]
+            }
             Self::Any(nodes) => nodes.iter().flat_map(Self::scope_alternatives).collect(),
             Self::All(nodes) => nodes.iter().fold(vec![Vec::new()], |so_far, node| {
                 let further = node.scope_alternatives();
@@ -296,38 +335,6 @@ impl List {
     }
 }
 
-impl fmt::Display for Requirement {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
-    }
-}
-
-impl fmt::Display for Node {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Scope(scope) => write!(f, "scope {scope}"),
-            Self::Member(list, value) => write!(f, "{} {value:?}", list.name()),
-            Self::Claim { name, accepted } => write!(f, "claim {name:?} one of {accepted:?}"),
-            Self::All(nodes) if nodes.is_empty() => f.write_str("a valid token"),
-            Self::All(nodes) => join(f, nodes, " and "),
-            Self::Any(nodes) => join(f, nodes, " or "),
-        }
-    }
-}
-
-fn join(f: &mut fmt::Formatter<'_>, nodes: &[Node], word: &str) -> fmt::Result {
-    for (i, node) in nodes.iter().enumerate() {
-        if i > 0 {
-            f.write_str(word)?;
-        }
-        match node {
-            Node::All(inner) | Node::Any(inner) if !inner.is_empty() => write!(f, "({node})")?,
-            node => write!(f, "{node}")?,
-        }
-    }
-    Ok(())
-}
-
 #[cfg(test)]
 mod tests {
     use serde_json::json;
@@ -336,15 +343,6 @@ mod tests {
 
     fn met(requirement: &Requirement, scope: &str) -> bool {
         requirement.is_met_by(&CurrentToken::vouch_for(&json!({ "scope": scope })).unwrap())
-    }
-
-    fn named(requirement: &Requirement, claims: serde_json::Value) -> Vec<String> {
-        let token = CurrentToken::vouch_for(&claims).unwrap();
-        requirement
-            .scopes_to_name(Some(&token))
-            .iter()
-            .map(ToString::to_string)
-            .collect()
     }
 
     #[test]
@@ -404,19 +402,10 @@ mod tests {
     }
 
     #[test]
-    fn the_alternative_with_the_fewest_missing_scopes_is_named_whole() {
-        let either = Requirement::any_scope(["a b c", "d e"]).unwrap();
-        assert_eq!(named(&either, json!({ "scope": "a b" })), ["a", "b", "c"]);
-        assert_eq!(named(&either, json!({ "scope": "d" })), ["d", "e"]);
-        assert_eq!(named(&either, json!({})), ["d", "e"]);
-        let role_or_scope = Requirement::role("admin").or(Requirement::scope("all").unwrap());
-        assert_eq!(named(&role_or_scope, json!({})), ["all"]);
-    }
-
-    #[test]
     fn roles_groups_and_claims_can_be_demanded() {
         let token = CurrentToken::vouch_for(&json!({
             "roles": ["doctor"], "groups": ["the staff"], "acr": "gold", "teams": ["red", "blue"], "level": 3,
+            "fresh": true, "stale": "true",
         }))
         .unwrap();
         for (requirement, expected) in [
@@ -430,6 +419,13 @@ mod tests {
             (Requirement::claim("level", ["3"]), false),
             (Requirement::claim("nothing", ["x"]), false),
             (Requirement::claim("acr", [""; 0]), false),
+            (Requirement::claim("fresh", [true]), true),
+            (Requirement::claim("fresh", ["true"]), false),
+            (Requirement::claim("stale", [true]), false),
+            (Requirement::claim("level", [2, 3]), true),
+            (Requirement::claim("level", [String::from("3")]), false),
+            (Requirement::acr(["silver", "gold"]).unwrap(), true),
+            (Requirement::acr(["silver", "Gold", "gol"]).unwrap(), false),
         ] {
             assert_eq!(requirement.is_met_by(&token), expected, "{requirement}");
         }
@@ -453,9 +449,54 @@ mod tests {
         let requirement = Requirement::scope("a b")
             .unwrap()
             .and(Requirement::any_scope(["c", "d e"]).unwrap())
-            .and(Requirement::role("r").or(Requirement::claim("acr", ["x"])));
+            .and(Requirement::role("r").or(Requirement::claim("tier", ["x"])))
+            .and(Requirement::claim("fresh", [true]).or(Requirement::claim("level", [-3])))
+            .and(Requirement::acr(["gold", "silver"]).unwrap())
+            .and(Requirement::authenticated_within(Duration::from_secs(300)));
         let json = serde_json::to_string(&requirement).unwrap();
         assert_eq!(serde_json::from_str::<Requirement>(&json).unwrap(), requirement);
         assert!(serde_json::from_value::<Requirement>(json!({ "scopes": "typo" })).is_err());
+    }
+
+    #[test]
+    fn authentication_is_written_as_values_and_whole_seconds() {
+        let recent = Requirement::authenticated_within(Duration::from_millis(300_999));
+        let written = json!({ "acr": "gold", "authenticated_within_seconds": 300 });
+        let read: Requirement = serde_json::from_value(written).unwrap();
+        assert_eq!(read, Requirement::acr(["gold"]).unwrap().and(recent));
+        assert_eq!(
+            read.to_string(),
+            r#"acr one of ["gold"] and authenticated within 300 s"#
+        );
+        for bad in [
+            json!({ "acr": [] }),
+            json!({ "acr": "a b" }),
+            json!({ "acr": null }),
+            json!({ "acr": [3] }),
+            json!({ "authenticated_within_seconds": -1 }),
+            json!({ "authenticated_within_seconds": "300" }),
+            json!({ "authenticated_within_seconds": null }),
+            json!({ "claims": { "level": 1.5 } }),
+            json!({ "claims": { "level": null } }),
+        ] {
+            assert!(serde_json::from_value::<Requirement>(bad.clone()).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn an_acr_that_cannot_stand_in_a_challenge_is_refused_when_the_requirement_is_built() {
+        assert!(Requirement::acr([""; 0]).is_err());
+        for bad in ["", " ", "a b", "a\"b", "a\\b", "a\r\nb", "é", "\u{7f}"] {
+            assert!(Requirement::acr(["gold", bad]).is_err(), "{bad:?}");
+        }
+        assert!(Requirement::acr(["urn:mace:incommon:iap:silver", "http://schemas.openid.net/pape#x", "2"]).is_ok());
+    }
+
+    #[test]
+    fn authentication_does_not_appear_in_a_description() {
+        let requirement = Requirement::scope("a")
+            .unwrap()
+            .and(Requirement::acr(["gold"]).unwrap());
+        assert_eq!(requirement.scope_alternatives(), [[&Scope::new("a").unwrap()]]);
     }
 }

@@ -1,6 +1,6 @@
-//! Requirements as they are written down: in configuration, in descriptions.
+//! Requirements as they are written down: in configuration, in descriptions, in logs.
 
-use std::{collections::BTreeMap, fmt};
+use std::{collections::BTreeMap, fmt, time::Duration};
 
 use serde::{
     Deserialize, Serialize,
@@ -8,8 +8,11 @@ use serde::{
     ser::SerializeMap as _,
 };
 
-use super::requirement::{Node, Requirement};
-use crate::{claims::OneOrMany, error::SetupError};
+use super::{
+    ClaimValue,
+    requirement::{Node, Requirement},
+};
+use crate::error::SetupError;
 
 impl Serialize for Requirement {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
@@ -24,6 +27,8 @@ impl Serialize for Node {
             Self::Scope(scope) => map.serialize_entry("scope", scope)?,
             Self::Member(list, value) => map.serialize_entry(list.name(), value)?,
             Self::Claim { name, accepted } => map.serialize_entry("claims", &BTreeMap::from([(name, accepted)]))?,
+            Self::Acr(values) => map.serialize_entry("acr", values)?,
+            Self::AuthenticatedWithin { seconds } => map.serialize_entry("authenticated_within_seconds", seconds)?,
             Self::All(nodes) => map.serialize_entry("all", nodes)?,
             Self::Any(nodes) => map.serialize_entry("any", nodes)?,
         }
@@ -48,7 +53,11 @@ struct Keys {
     #[serde(default, deserialize_with = "given")]
     entitlement: Option<String>,
     #[serde(default, deserialize_with = "given")]
-    claims: Option<BTreeMap<String, OneOrMany>>,
+    claims: Option<BTreeMap<String, OneOrMany<ClaimValue>>>,
+    #[serde(default, deserialize_with = "given")]
+    acr: Option<OneOrMany<String>>,
+    #[serde(default, deserialize_with = "given")]
+    authenticated_within_seconds: Option<u64>,
     #[serde(default, deserialize_with = "given")]
     all: Option<Vec<Requirement>>,
     #[serde(default, deserialize_with = "given")]
@@ -57,6 +66,22 @@ struct Keys {
 
 fn given<'de, D: de::Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
     T::deserialize(deserializer).map(Some)
+}
+
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum OneOrMany<T> {
+    One(T),
+    Many(Vec<T>),
+}
+
+impl<T> OneOrMany<T> {
+    fn into_vec(self) -> Vec<T> {
+        match self {
+            Self::One(value) => vec![value],
+            Self::Many(values) => values,
+        }
+    }
 }
 
 impl Keys {
@@ -70,6 +95,9 @@ impl Keys {
         for (name, accepted) in self.claims.into_iter().flatten() {
             parts.push(Requirement::claim(name, accepted.into_vec()));
         }
+        parts.extend(self.acr.map(|acr| Requirement::acr(acr.into_vec())).transpose()?);
+        let age = self.authenticated_within_seconds.map(Duration::from_secs);
+        parts.extend(age.map(Requirement::authenticated_within));
         if let Some(any) = self.any {
             parts.push(Requirement::any_of(
                 "any",
@@ -118,4 +146,38 @@ impl<'de> Deserialize<'de> for Requirement {
 
         deserializer.deserialize_any(Forms)
     }
+}
+
+impl fmt::Display for Requirement {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl fmt::Display for Node {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Scope(scope) => write!(f, "scope {scope}"),
+            Self::Member(list, value) => write!(f, "{} {value:?}", list.name()),
+            Self::Claim { name, accepted } => write!(f, "claim {name:?} one of {accepted:?}"),
+            Self::Acr(values) => write!(f, "acr one of {values:?}"),
+            Self::AuthenticatedWithin { seconds } => write!(f, "authenticated within {seconds} s"),
+            Self::All(nodes) if nodes.is_empty() => f.write_str("a valid token"),
+            Self::All(nodes) => join(f, nodes, " and "),
+            Self::Any(nodes) => join(f, nodes, " or "),
+        }
+    }
+}
+
+fn join(f: &mut fmt::Formatter<'_>, nodes: &[Node], word: &str) -> fmt::Result {
+    for (i, node) in nodes.iter().enumerate() {
+        if i > 0 {
+            f.write_str(word)?;
+        }
+        match node {
+            Node::All(inner) | Node::Any(inner) if !inner.is_empty() => write!(f, "({node})")?,
+            node => write!(f, "{node}")?,
+        }
+    }
+    Ok(())
 }

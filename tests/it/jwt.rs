@@ -767,6 +767,86 @@ async fn a_shared_secret_verifies_its_one_algorithm_and_is_long_enough() {
 }
 
 #[tokio::test]
+async fn under_a_secret_that_signs_nothing_else_a_token_may_lack_its_issuer_and_never_name_another() {
+    let world = World::new();
+    let secret = "a secret that is long enough for SHA-256";
+    let strict = || JwtValidator::with_shared_secret(ISSUER, HmacAlgorithm::HS256, secret, API).unwrap();
+    let relaxed = || {
+        strict()
+            .accept_tokens_without_issuer_by_a_secret_that_signs_nothing_else()
+            .unwrap()
+    };
+    let token = || world.token().signed_with_secret(secret, "HS256");
+    assert_eq!(
+        verdict(&world.ask(strict(), &token().without("iss").mint()).await),
+        Some(Reason::Issuer)
+    );
+    assert_eq!(
+        verdict(&world.ask(relaxed(), &token().without("iss").mint()).await),
+        None
+    );
+    assert_eq!(verdict(&world.ask(relaxed(), &token().mint()).await), None);
+    let other = token().claim("iss", "https://other.test").mint();
+    assert_eq!(verdict(&world.ask(relaxed(), &other).await), Some(Reason::Issuer));
+    let public_keys = world.strict();
+    assert!(
+        public_keys
+            .accept_tokens_without_issuer_by_a_secret_that_signs_nothing_else()
+            .is_err()
+    );
+}
+
+#[tokio::test]
+async fn the_subject_may_stand_in_another_claim_as_text_or_whole_number_and_is_needed_there() {
+    let world = World::new();
+    let elsewhere = || world.strict().subject_claim("user_id").unwrap();
+    let token = || world.token().without("sub");
+    assert_eq!(
+        verdict(&world.ask(elsewhere(), &token().claim("user_id", "alice").mint()).await),
+        None
+    );
+    let number = world.ask(elsewhere(), &token().claim("user_id", 7).mint()).await;
+    assert_eq!(
+        (number.status().as_u16(), number.body().as_ref()),
+        (200, b"7".as_slice())
+    );
+    for spoilt in [
+        world.token(),
+        token(),
+        token().claim("user_id", 7.5),
+        token().claim("user_id", true),
+        world.token().claim("user_id", ""),
+    ] {
+        assert_eq!(
+            verdict(&world.ask(elsewhere(), &spoilt.mint()).await),
+            Some(Reason::Claim)
+        );
+    }
+    let number = world.token().claim("sub", 7).mint();
+    assert_eq!(verdict(&world.ask(world.strict(), &number).await), Some(Reason::Claim));
+    let in_sub = world.strict().subject_claim("sub").unwrap();
+    assert_eq!(world.ask(in_sub, &number).await.status(), 200);
+    assert!(world.strict().subject_claim("").is_err());
+}
+
+#[tokio::test]
+async fn where_no_audience_is_expected_a_token_that_names_one_is_refused() {
+    let world = World::new();
+    let nobody = || {
+        let none = Audience::dangerous_only_tokens_that_name_none();
+        JwtValidator::with_jwks(ISSUER, world.issuer.jwks(), none).unwrap()
+    };
+    assert_eq!(
+        verdict(&world.ask(nobody(), &world.token().without("aud").mint()).await),
+        None
+    );
+    assert_eq!(
+        verdict(&world.ask(nobody(), &world.token().mint()).await),
+        Some(Reason::Audience)
+    );
+}
+
+#[tokio::test]
 async fn keys_at_hand_verify_without_any_fetch() {
     let world = World::new();
     for algorithm in ["RS256", "ES256", "ES384", "ES512", "EdDSA"] {

@@ -42,6 +42,7 @@ mod revocation_redis;
 mod routes;
 mod servers;
 mod speed;
+mod step_up;
 mod support;
 mod tower_contract;
 mod upkeep;

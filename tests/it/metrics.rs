@@ -6,8 +6,8 @@ use bytes::Bytes;
 use http::Response;
 use metrics_util::debugging::{DebugValue, DebuggingRecorder};
 use resource_protector::{
-    ByIssuer, ClientAuth, CutOff, IntrospectionValidator, JwtValidator, MemoryRevocationList, ResourceProtectorLayer,
-    RevocationTerms, Revoke as _, RevokedBy,
+    ByIssuer, ClientAuth, CutOff, IntrospectionValidator, JwtValidator, MemoryRevocationList, Requirement,
+    ResourceProtectorLayer, RevocationTerms, Revoke as _, RevokedBy,
     config::ProtectorConfig,
     require_scope,
     testing::{TestClock, TestIssuer},
@@ -112,6 +112,14 @@ async fn a_refusal_further_in_is_counted_beside_the_admission() {
         (DECISIONS, "decision=refused,kind=insufficient_scope", 1.0),
     ];
     assert_eq!(counted, expected(&both));
+}
+
+#[tokio::test]
+async fn a_user_who_has_to_authenticate_is_counted_as_such() {
+    let layer = protector().requiring(Requirement::acr(["gold"]).unwrap());
+    let counted = counted_by(ask_behind(&layer, request(&["Bearer a1"]))).await;
+    let refused = [(DECISIONS, "decision=refused,kind=insufficient_authentication", 1.0)];
+    assert_eq!(counted, expected(&refused));
 }
 
 #[tokio::test]

@@ -1,21 +1,13 @@
 //! Where resource servers ask what a token is worth.
 
-use std::{
-    convert::Infallible,
-    fmt,
-    sync::Arc,
-    task::{Context, Poll},
-};
+use std::{fmt, sync::Arc};
 
-use bytes::Bytes;
-use http::{Request, Response, StatusCode, request::Parts};
+use http::{StatusCode, request::Parts};
 use http_body::Body;
-use http_body_util::Full;
 use serde::Serialize;
 use serde_json::{Map, Value};
-use tower_service::Service;
 
-use super::{Answer, BoxError, EndpointFuture, ErrorCode, OAuthError, json, read};
+use super::{Answer, BoxError, ErrorCode, OAuthError, json, read, service};
 use crate::{
     clients::{Client, ClientAuthentication},
     tokens::{ActiveToken, TokenIssuer, TokenUse},
@@ -130,26 +122,7 @@ struct Introspected {
     claims: Map<String, Value>,
 }
 
-impl<B> Service<Request<B>> for IntrospectionEndpoint
-where
-    B: Body + Send + 'static,
-    B::Data: Send,
-    B::Error: Into<BoxError>,
-{
-    type Response = Response<Full<Bytes>>;
-    type Error = Infallible;
-    type Future = EndpointFuture;
-
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn call(&mut self, request: Request<B>) -> EndpointFuture {
-        let endpoint = self.clone();
-        let (parts, body) = request.into_parts();
-        EndpointFuture::new(async move { endpoint.answer(&parts, body).await })
-    }
-}
+service!(IntrospectionEndpoint);
 
 impl fmt::Debug for IntrospectionEndpoint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

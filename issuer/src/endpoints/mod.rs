@@ -5,11 +5,13 @@ mod form;
 mod future;
 mod introspection;
 mod revocation;
+mod service;
 mod token;
 
 pub(crate) use self::{
     answer::{Answer, empty, json},
     form::read,
+    service::service,
 };
 pub use self::{
     answer::{ErrorCode, OAuthError},

@@ -1,18 +1,11 @@
 //! Where clients give tokens back.
 
-use std::{
-    convert::Infallible,
-    fmt,
-    task::{Context, Poll},
-};
+use std::fmt;
 
-use bytes::Bytes;
-use http::{Request, Response, StatusCode, request::Parts};
+use http::{StatusCode, request::Parts};
 use http_body::Body;
-use http_body_util::Full;
-use tower_service::Service;
 
-use super::{Answer, BoxError, EndpointFuture, OAuthError, empty, read};
+use super::{Answer, BoxError, OAuthError, empty, read, service};
 use crate::{clients::ClientAuthentication, tokens::TokenIssuer};
 
 /// Takes tokens back that clients give back (RFC 7009): a form that is posted, whatever the path.
@@ -62,26 +55,7 @@ impl RevocationEndpoint {
     }
 }
 
-impl<B> Service<Request<B>> for RevocationEndpoint
-where
-    B: Body + Send + 'static,
-    B::Data: Send,
-    B::Error: Into<BoxError>,
-{
-    type Response = Response<Full<Bytes>>;
-    type Error = Infallible;
-    type Future = EndpointFuture;
-
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn call(&mut self, request: Request<B>) -> EndpointFuture {
-        let endpoint = self.clone();
-        let (parts, body) = request.into_parts();
-        EndpointFuture::new(async move { endpoint.answer(&parts, body).await })
-    }
-}
+service!(RevocationEndpoint);
 
 impl fmt::Debug for RevocationEndpoint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

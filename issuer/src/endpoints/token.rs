@@ -1,21 +1,12 @@
 //! The token endpoint (RFC 6749 §3.2).
 
-use std::{
-    collections::BTreeMap,
-    convert::Infallible,
-    fmt,
-    sync::Arc,
-    task::{Context, Poll},
-};
+use std::{collections::BTreeMap, fmt, sync::Arc};
 
-use bytes::Bytes;
-use http::{Request, Response, StatusCode, request::Parts};
+use http::{StatusCode, request::Parts};
 use http_body::Body;
-use http_body_util::Full;
 use resource_protector::SetupError;
-use tower_service::Service;
 
-use super::{Answer, BoxError, EndpointFuture, ErrorCode, Form, OAuthError, json, read};
+use super::{Answer, BoxError, ErrorCode, Form, OAuthError, json, read, service};
 use crate::{
     clients::ClientAuthentication,
     grants::{AnyGrant, Grant, GrantRequest},
@@ -107,26 +98,7 @@ impl TokenEndpoint {
     }
 }
 
-impl<B> Service<Request<B>> for TokenEndpoint
-where
-    B: Body + Send + 'static,
-    B::Data: Send,
-    B::Error: Into<BoxError>,
-{
-    type Response = Response<Full<Bytes>>;
-    type Error = Infallible;
-    type Future = EndpointFuture;
-
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn call(&mut self, request: Request<B>) -> EndpointFuture {
-        let endpoint = self.clone();
-        let (parts, body) = request.into_parts();
-        EndpointFuture::new(async move { endpoint.answer(&parts, body).await })
-    }
-}
+service!(TokenEndpoint);
 
 impl fmt::Debug for TokenEndpoint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

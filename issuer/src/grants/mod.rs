@@ -2,6 +2,8 @@
 
 mod authorization_code;
 mod client_credentials;
+#[cfg(feature = "legacy-grants")]
+pub mod legacy;
 mod refresh_token;
 
 use std::{future::Future, pin::Pin};

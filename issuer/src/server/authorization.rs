@@ -2,7 +2,6 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use bytes::Bytes;
 use http::{
     HeaderValue, Method, Response, StatusCode,
     header::{ALLOW, RETRY_AFTER, SET_COOKIE},
@@ -13,7 +12,7 @@ use http_body_util::Full;
 use resource_protector::StoreError;
 
 use super::{
-    authorize::{self, AuthorizationRequest, ErrorCode, Parameters, Refused, Step, next_step},
+    authorize::{self, Asking, AsksFor, AuthorizationRequest, ErrorCode, Parameters, Refused, Step, next_step},
     browser::{BrowserId, Cookie, Site},
     headers::{Forms, html, redirect},
     pages::{
@@ -24,9 +23,9 @@ use super::{
 use crate::{
     attempts::Attempts,
     clients::{AnyClients, Client},
-    endpoints::{BoxError, Form, read},
+    endpoints::{Answer, BoxError, Form, read},
     grants,
-    tokens::{CodeRequest, TokenError, TokenIssuer, TokenRequest},
+    tokens::{CodeRequest, IssuedTokens, TokenError, TokenIssuer, TokenRequest},
     users::{AnyUserDirectory, User, Username},
 };
 
@@ -35,8 +34,6 @@ const SIGNED_IN: &str = "&signed_in=";
 
 /// Where a request comes from, as far as the application says.
 pub(super) type Peer = Arc<dyn Fn(&Parts) -> Option<String> + Send + Sync>;
-
-type Answer = Response<Full<Bytes>>;
 
 pub(super) struct AuthorizationEndpoint {
     pub(super) issuer: TokenIssuer,
@@ -50,6 +47,8 @@ pub(super) struct AuthorizationEndpoint {
     /// What scopes allow, in words.
     pub(super) scopes: BTreeMap<String, String>,
     pub(super) path: String,
+    /// Whether clients that are registered for it may have access tokens in the URL.
+    pub(super) has_implicit_grant: bool,
 }
 
 /// A browser that comes with a request of a client.
@@ -128,8 +127,8 @@ impl AuthorizationEndpoint {
             Step::Consent => Ok(self.consent_page(&visit, false)),
             Step::Refuse(code) => Ok(self.back(&visit, authorize::Answer::Error(code, None))),
             Step::Grant => {
-                let code = self.code(&visit).await?;
-                Ok(self.back(&visit, authorize::Answer::Code(&code)))
+                let granted = self.granted(&visit).await?;
+                Ok(self.back(&visit, granted.answer()))
             }
         }
     }
@@ -173,7 +172,11 @@ impl AuthorizationEndpoint {
             Err(refused) => Err(refused),
             Ok(client_id) => {
                 let client = self.clients.look_up(client_id).await?;
-                authorize::judge(&parameters, client.as_ref()).map(|request| (client, request))
+                let asking = client.as_ref().map(|client| Asking {
+                    client,
+                    has_implicit_grant: self.has_implicit_grant,
+                });
+                authorize::judge(&parameters, asking.as_ref()).map(|request| (client, request))
             }
         };
         let (client, request) = match judged {
@@ -332,8 +335,8 @@ impl AuthorizationEndpoint {
                 self.issuer
                     .remember_consent(subject, client_id, scopes, resources)
                     .await?;
-                let code = self.code(visit).await?;
-                Ok(self.redirect(visit, authorize::Answer::Code(&code)))
+                let granted = self.granted(visit).await?;
+                Ok(self.redirect(visit, granted.answer()))
             }
             Some("deny") => {
                 let denied = authorize::Answer::Error(ErrorCode::AccessDenied, Some("the user has refused"));
@@ -350,7 +353,8 @@ impl AuthorizationEndpoint {
         }
     }
 
-    async fn code(&self, visit: &Visit<'_>) -> Result<String, Stop> {
+    /// What the client gets.
+    async fn granted(&self, visit: &Visit<'_>) -> Result<Granted, Stop> {
         let Some((log_in, _)) = &visit.log_in else {
             return Err(StoreError::new("nobody is logged in").into());
         };
@@ -362,14 +366,22 @@ impl AuthorizationEndpoint {
         if visit.is_made_for_this {
             tokens = tokens.fresh();
         }
+        let challenge = match &visit.request.asks_for {
+            AsksFor::Code { challenge } => challenge,
+            // RFC 6749 §4.2.2: "The authorization server MUST NOT issue a refresh token."
+            AsksFor::Token => {
+                let issued = self.issuer.issue(tokens.without_refresh_token()).await?;
+                return Ok(Granted::Token(issued));
+            }
+        };
         if !visit.client.allows_grant(grants::RefreshToken::GRANT_TYPE) {
             tokens = tokens.without_refresh_token();
         }
-        let mut request = CodeRequest::new(tokens, &visit.request.code_challenge)?;
+        let mut request = CodeRequest::new(tokens, challenge)?;
         if visit.request.is_redirect_uri_named {
             request = request.redirect_uri(&visit.request.redirect_uri);
         }
-        Ok(self.issuer.issue_code(request).await?)
+        Ok(Granted::Code(self.issuer.issue_code(request).await?))
     }
 
     /// To the client, from a page that was asked for. After a log-in it is a page that leads on, because browsers hold
@@ -461,6 +473,21 @@ impl AuthorizationEndpoint {
     fn error(&self, status: StatusCode, trouble: Trouble, detail: Option<&str>) -> Answer {
         let page: Page = self.pages.error(&ErrorPage { trouble, detail });
         html(status, page, &Forms::Nowhere)
+    }
+}
+
+/// What a client was given.
+enum Granted {
+    Code(String),
+    Token(IssuedTokens),
+}
+
+impl Granted {
+    fn answer(&self) -> authorize::Answer<'_> {
+        match self {
+            Self::Code(code) => authorize::Answer::Code(code),
+            Self::Token(tokens) => authorize::Answer::Token(tokens),
+        }
     }
 }
 

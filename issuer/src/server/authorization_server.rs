@@ -1,24 +1,16 @@
 //! Everything that an authorization server answers, behind one service.
 
-use std::{
-    collections::BTreeMap,
-    convert::Infallible,
-    fmt,
-    sync::Arc,
-    task::{Context, Poll},
-    time::Duration,
-};
+use std::{collections::BTreeMap, fmt, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use http::{
-    HeaderValue, Method, Request, Response, StatusCode, Uri,
+    HeaderValue, Method, Response, StatusCode, Uri,
     header::{ACCESS_CONTROL_ALLOW_ORIGIN, ALLOW, CACHE_CONTROL, CONTENT_TYPE},
     request::Parts,
 };
 use http_body::Body;
 use http_body_util::Full;
 use resource_protector::SetupError;
-use tower_service::Service;
 
 use super::{
     SealingKey,
@@ -31,7 +23,7 @@ use super::{
 use crate::{
     attempts::Attempts,
     clients::{ClientAuthentication, ClientRegistry},
-    endpoints::{BoxError, EndpointFuture, IntrospectionEndpoint, RevocationEndpoint, TokenEndpoint},
+    endpoints::{Answer, BoxError, IntrospectionEndpoint, RevocationEndpoint, TokenEndpoint, service},
     grants::{AuthorizationCode, ClientCredentials, Grant, RefreshToken},
     keys::JwksEndpoint,
     tokens::TokenIssuer,
@@ -47,8 +39,6 @@ pub(super) const JWKS: &str = "/jwks";
 
 /// RFC 8414 §3.
 const WELL_KNOWN: &str = "/.well-known/oauth-authorization-server";
-
-type Answer = Response<Full<Bytes>>;
 
 /// An authorization server: it logs users in, asks them what clients may do, and issues tokens. A tower service; clones share
 /// everything.
@@ -86,7 +76,7 @@ pub struct AuthorizationServerBuilder {
     issuer: TokenIssuer,
     authentication: ClientAuthentication,
     token: TokenEndpoint,
-    authorize: AuthorizationEndpoint,
+    pub(super) authorize: AuthorizationEndpoint,
 }
 
 impl AuthorizationServer {
@@ -132,6 +122,7 @@ impl AuthorizationServer {
                 peer: None,
                 scopes: BTreeMap::new(),
                 path: format!("{path}{AUTHORIZE}"),
+                has_implicit_grant: false,
             },
             issuer,
             authentication,
@@ -196,6 +187,9 @@ impl AuthorizationServerBuilder {
         let mut grant_types: Vec<_> = token.grant_types().map(str::to_owned).collect();
         grant_types.sort();
         let scopes = self.authorize.scopes.keys().cloned().collect();
+        if self.authorize.has_implicit_grant {
+            grant_types.push("implicit".to_owned());
+        }
         let metadata = Metadata::new(&name, self.issuer.keys().is_some(), grant_types, scopes);
         let metadata = serde_json::to_vec(&metadata).map_err(|error| SetupError::new("metadata", error))?;
         let path = path_of(&name);
@@ -220,6 +214,16 @@ impl AuthorizationServerBuilder {
 fn path_of(issuer: &str) -> String {
     let path = issuer.parse::<Uri>().ok().map(|uri| uri.path().to_owned());
     path.unwrap_or_default().trim_end_matches('/').to_owned()
+}
+
+impl AuthorizationServer {
+    async fn answer<B>(&self, parts: &Parts, body: B) -> Answer
+    where
+        B: Body,
+        B::Error: Into<BoxError>,
+    {
+        self.0.answer(parts, body).await
+    }
 }
 
 impl Endpoints {
@@ -270,26 +274,7 @@ fn status(status: StatusCode) -> Answer {
     answer
 }
 
-impl<B> Service<Request<B>> for AuthorizationServer
-where
-    B: Body + Send + 'static,
-    B::Data: Send,
-    B::Error: Into<BoxError>,
-{
-    type Response = Answer;
-    type Error = Infallible;
-    type Future = EndpointFuture;
-
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn call(&mut self, request: Request<B>) -> EndpointFuture {
-        let endpoints = Arc::clone(&self.0);
-        let (parts, body) = request.into_parts();
-        EndpointFuture::new(async move { endpoints.answer(&parts, body).await })
-    }
-}
+service!(AuthorizationServer);
 
 impl fmt::Debug for AuthorizationServer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -15,7 +15,7 @@ pub(super) struct Metadata {
     #[serde(skip_serializing_if = "Option::is_none")]
     jwks_uri: Option<String>,
     response_types_supported: Vec<&'static str>,
-    response_modes_supported: [&'static str; 1],
+    response_modes_supported: Vec<&'static str>,
     grant_types_supported: Vec<String>,
     code_challenge_methods_supported: [&'static str; 1],
     token_endpoint_auth_methods_supported: [&'static str; 4],
@@ -28,6 +28,7 @@ pub(super) struct Metadata {
 
 impl Metadata {
     pub(super) fn new(issuer: &str, has_keys: bool, grant_types: Vec<String>, scopes: Vec<String>) -> Self {
+        let has_implicit_grant = grant_types.iter().any(|grant| grant == "implicit");
         let at = |path: &str| format!("{}{path}", issuer.trim_end_matches('/'));
         let [basic, post, assertion, none] = [
             ClientAuthMethod::ClientSecretBasic,
@@ -43,8 +44,14 @@ impl Metadata {
             revocation_endpoint: at(super::REVOKE),
             introspection_endpoint: at(super::INTROSPECT),
             jwks_uri: has_keys.then(|| at(super::JWKS)),
-            response_types_supported: vec!["code"],
-            response_modes_supported: ["query"],
+            response_types_supported: match has_implicit_grant {
+                true => vec!["code", "token"],
+                false => vec!["code"],
+            },
+            response_modes_supported: match has_implicit_grant {
+                true => vec!["query", "fragment"],
+                false => vec!["query"],
+            },
             grant_types_supported: grant_types,
             code_challenge_methods_supported: ["S256"],
             token_endpoint_auth_methods_supported: [basic, post, assertion, none],

@@ -5,6 +5,8 @@ mod authorization_server;
 mod authorize;
 mod browser;
 mod headers;
+#[cfg(feature = "legacy-grants")]
+mod legacy;
 mod metadata;
 pub mod pages;
 mod seal;

@@ -12,6 +12,9 @@
 
 mod endpoints;
 mod examples;
+mod faults;
+mod profiles;
+mod server;
 mod servers;
 mod stores;
 mod support;

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use resource_protector::{
-    Algorithm, CurrentToken, MemoryRevocationList, OpaqueToken, RevocationTerms, RevokedBy, Scopes, StoreError,
-    StoredToken, TokenStore as _,
+    Algorithm, MemoryRevocationList, OpaqueToken, RevocationTerms, RevokedBy, Scopes, StoreError, StoredToken,
+    TokenStore as _,
 };
 use resource_protector_issuer::{
     AccessTokens, CodeRequest, IssuedTokens, KeyRing, SubjectRule, TokenErrorKind, TokenIssuer, TokenRequest,
@@ -747,45 +747,55 @@ async fn a_log_out_everywhere_ends_the_applications_own_tokens_too() {
 }
 
 #[tokio::test]
-async fn after_an_exchange_the_next_refresh_token_is_active_and_the_old_one_is_not() {
+async fn after_an_exchange_the_old_refresh_token_is_not_active_the_new_one_is_and_the_session_is_one() {
     let world = World::jwt().await;
     let first = world.issue().await;
     let second = world.refresh(&first).await.unwrap();
     assert!(!world.is_active(refresh_token(&first)).await);
     assert!(world.is_active(refresh_token(&second)).await);
-    // Access tokens live until they are over.
-    assert!(world.is_active(first.access_token()).await && world.is_active(second.access_token()).await);
+    let sessions = Listing {
+        kind: Kind::Session,
+        owner: None,
+        after: None,
+        limit: 10,
+    };
+    assert_eq!(world.store.list(&sessions).await.unwrap().len(), 1);
 }
 
 #[tokio::test]
-async fn what_was_said_at_log_in_is_in_every_later_token_and_the_times_are_new() {
+async fn an_exchange_carries_the_applications_claims_on_and_gives_an_end_of_its_own() {
+    let world = World::jwt().await;
+    let request = world.request().authenticated_at(world.wall());
+    let request = request.claim("tenant", "t1").unwrap();
+    let mut tokens = world.issuer.issue(request).await.unwrap();
+    let protector = world.jwt_protector();
+    for _ in 0..2 {
+        let before = present(&protector, tokens.access_token()).await.unwrap();
+        world.clock.advance(5 * MINUTE);
+        tokens = world.refresh(&tokens).await.unwrap();
+        let after = present(&protector, tokens.access_token()).await.unwrap();
+        assert_eq!(after.claim::<String>("tenant").as_deref(), Some("t1"));
+        assert_eq!(after.subject(), before.subject());
+        assert!(after.audience().eq(before.audience()));
+        assert_eq!(after.auth_time(), before.auth_time());
+        assert_ne!(after.jwt_id(), before.jwt_id());
+        assert_eq!(after.expires_at().unwrap(), before.expires_at().unwrap() + 5 * MINUTE);
+    }
+}
+
+#[tokio::test]
+async fn who_logs_out_by_the_session_in_their_own_token_logs_nobody_else_out() {
     let world = World::jwt().await;
     let protector = world.jwt_protector();
-    let logged_in_at = world.wall();
-    let request = world.request().authenticated_at(logged_in_at);
-    let request = request
-        .claim("tenant", "t1")
-        .unwrap()
-        .audience([API, "https://mail.test"]);
-    let mut tokens = world.issuer.issue(request).await.unwrap();
-    let before = present(&protector, tokens.access_token()).await.unwrap();
-    for _ in 0..2 {
-        world.clock.advance(MINUTE);
-        tokens = world.refresh(&tokens).await.unwrap();
-    }
-    let after = present(&protector, tokens.access_token()).await.unwrap();
-    assert_eq!(after.claim::<String>("tenant").as_deref(), Some("t1"));
-    assert!(after.audience().eq(before.audience()) && after.audience().count() == 2);
-    assert_eq!(after.auth_time(), before.auth_time());
-    assert_eq!(after.session_id(), before.session_id());
-    assert_ne!(after.jwt_id(), before.jwt_id());
-    let later = |one: &CurrentToken, other: &CurrentToken| {
-        one.expires_at()
-            .unwrap()
-            .duration_since(other.expires_at().unwrap())
-            .unwrap()
-    };
-    assert_eq!(later(&after, &before), 2 * MINUTE);
+    let alice = world.issue().await;
+    let bob = TokenRequest::for_subject("app", "bob");
+    let bob = world.issuer.issue(bob).await.unwrap();
+    let seen = present(&protector, alice.access_token()).await.unwrap();
+    world.issuer.logout_session(seen.session_id().unwrap()).await.unwrap();
+    assert_eq!(present(&protector, alice.access_token()).await.unwrap_err(), 401);
+    assert_eq!(world.refresh(&alice).await.unwrap_err(), TokenErrorKind::InvalidGrant);
+    assert!(present(&protector, bob.access_token()).await.is_ok());
+    assert!(world.refresh(&bob).await.is_ok());
 }
 
 #[tokio::test]

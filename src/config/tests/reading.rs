@@ -194,6 +194,8 @@ fn a_value_of_the_wrong_type_is_not_quoted() {
         ("methods", "5", "expected a list, got a whole number"),
         ("scope", "[\"a\"]", "expected a string, got a list"),
         ("any_scope", "\"a\"", a_list),
+        ("acr", "\"a\"", a_list),
+        ("authenticated_within_seconds", "\"5\"", a_number),
         ("optional", "\"s3cret\"", a_flag),
         ("public", "1", "expected true or false, got a whole number"),
     ] {

@@ -39,6 +39,15 @@ fn a_route_that_cannot_be_is_named() {
         ("scope = \"a\"\npublic = true", 8, "scope", "public = true"),
         ("any_scope = [\"a\"]\npublic = true", 8, "any_scope", "public = true"),
         ("optional = true\npublic = true", 8, "optional", "public = true"),
+        ("acr = []", 8, "acr", "at least one"),
+        ("acr = [\"a b\"]", 8, "acr", "without space"),
+        ("acr = [\"a\"]\npublic = true", 8, "acr", "public = true"),
+        (
+            "authenticated_within_seconds = 0\npublic = true",
+            8,
+            "authenticated_within_seconds",
+            "public = true",
+        ),
         (
             "max_age_seconds = 5\npublic = true",
             8,
@@ -54,6 +63,9 @@ fn a_route_that_cannot_be_is_named() {
             &format!("route[0].{key}"),
             problem,
         );
+    }
+    for more in ["acr = [\"a\"]", "authenticated_within_seconds = 0"] {
+        assert_starts(&route(&format!("path = \"/a\"\n{more}")));
     }
     for path in ["/", "/a", "/a/", "/a/b c", "/\u{e9}", "/...", "/a.b", "/~:@!$&'()*+,="] {
         assert_starts(&route(&format!("path = {path:?}")));

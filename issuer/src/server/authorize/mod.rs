@@ -9,7 +9,8 @@ mod step;
 
 pub(super) use self::{
     answer::{Answer, ErrorCode},
+    client::Asking,
     parameters::Parameters,
-    request::{AuthorizationRequest, Refused, judge},
+    request::{AsksFor, AuthorizationRequest, Refused, judge},
     step::{Step, next_step},
 };

@@ -3,7 +3,7 @@
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 
 use super::{
-    answer::{Answer, ErrorCode},
+    answer::{Answer, ErrorCode, Place},
     client::ClientView,
     parameters::{Parameters, Single},
 };
@@ -45,11 +45,19 @@ pub(in crate::server) struct AuthorizationRequest {
     pub(in crate::server) scopes: Vec<String>,
     /// For whom the tokens are to be; empty, if the client leaves it to the server.
     pub(in crate::server) resources: Vec<String>,
-    /// The SHA-256 of the verifier, in base64url: 43 characters.
-    pub(in crate::server) code_challenge: String,
+    pub(in crate::server) asks_for: AsksFor,
     pub(in crate::server) prompt: Prompt,
     /// The greatest age of a log-in, in seconds.
     pub(in crate::server) max_age: Option<u64>,
+}
+
+/// What the client is to get.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(in crate::server) enum AsksFor {
+    /// A code, for who knows the verifier of which this is the SHA-256, in base64url: 43 characters.
+    Code { challenge: String },
+    /// An access token in the URL (RFC 6749, section 4.2): where the server has the implicit grant.
+    Token,
 }
 
 /// Whether somebody may, or has to be asked (OpenID Connect Core, section 3.1.2.1).
@@ -75,6 +83,7 @@ pub(in crate::server) enum Refused {
         state: Option<String>,
         code: ErrorCode,
         description: &'static str,
+        place: Place,
     },
 }
 
@@ -117,11 +126,14 @@ pub(in crate::server) fn judge(
         Single::Once(state) if is_state(state) => Some(state.to_owned()),
         _ => None,
     };
+    let is_implicit =
+        client.may_have_tokens_at_once() && matches!(parameters.single("response_type"), Single::Once("token"));
     let refused = |(code, description)| Refused::Redirect {
         redirect_uri: redirect_uri.to_owned(),
         state: state.clone(),
         code,
         description,
+        place: if is_implicit { Place::Fragment } else { Place::Query },
     };
     let asked = asked_for(parameters, client).map_err(refused)?;
     Ok(AuthorizationRequest {
@@ -157,15 +169,20 @@ fn asked_for(parameters: &Parameters, client: &impl ClientView) -> Result<Author
     if once("request_uri").is_some() {
         return Err((ErrorCode::RequestUriNotSupported, "request objects are not supported"));
     }
-    match once("response_type") {
-        Some("code") => {}
+    let is_implicit = match once("response_type") {
+        Some("code") => false,
+        Some("token") if client.may_have_tokens_at_once() => true,
         Some(_) => return Err((ErrorCode::UnsupportedResponseType, "the response_type is not code")),
         None => return Err((ErrorCode::InvalidRequest, "there is no response_type")),
+    };
+    let mode = if is_implicit { "fragment" } else { "query" };
+    if once("response_mode").is_some_and(|asked| asked != mode) {
+        return Err((
+            ErrorCode::InvalidRequest,
+            "the response_mode is not the one of the response_type",
+        ));
     }
-    if !matches!(once("response_mode"), None | Some("query")) {
-        return Err((ErrorCode::InvalidRequest, "the response_mode is not query"));
-    }
-    if !client.may_have_codes() {
+    if !is_implicit && !client.may_have_codes() {
         return Err((
             ErrorCode::UnauthorizedClient,
             "this client may not use the authorization code grant",
@@ -175,7 +192,12 @@ fn asked_for(parameters: &Parameters, client: &impl ClientView) -> Result<Author
         redirect_uri: String::new(),
         is_redirect_uri_named: false,
         state: None,
-        code_challenge: code_challenge(once("code_challenge"), once("code_challenge_method"))?,
+        asks_for: match is_implicit {
+            true => AsksFor::Token,
+            false => AsksFor::Code {
+                challenge: code_challenge(once("code_challenge"), once("code_challenge_method"))?,
+            },
+        },
         scopes: scopes(once("scope"), client)?,
         resources: resources(parameters, client)?,
         prompt: prompt(once("prompt"))?,
@@ -193,7 +215,11 @@ impl Refused {
                 state,
                 code,
                 description,
-            } => Some(Answer::Error(*code, Some(description)).url(redirect_uri, state.as_deref(), issuer)),
+                place,
+            } => {
+                let answer = Answer::Error(*code, Some(description));
+                Some(answer.url(redirect_uri, state.as_deref(), issuer, *place))
+            }
         }
     }
 }
@@ -201,7 +227,11 @@ impl Refused {
 impl AuthorizationRequest {
     /// Where the browser goes with an answer.
     pub(in crate::server) fn url(&self, answer: Answer<'_>, issuer: &str) -> String {
-        answer.url(&self.redirect_uri, self.state.as_deref(), issuer)
+        let place = match self.asks_for {
+            AsksFor::Code { .. } => Place::Query,
+            AsksFor::Token => Place::Fragment,
+        };
+        answer.url(&self.redirect_uri, self.state.as_deref(), issuer, place)
     }
 
     /// The scheme of the redirect URI.
@@ -442,7 +472,8 @@ mod tests {
         assert!(request.is_redirect_uri_named);
         assert_eq!(request.state.as_deref(), Some("s1"));
         assert_eq!(request.scopes, ["read"]);
-        assert_eq!(request.code_challenge, CHALLENGE);
+        let challenge = CHALLENGE.to_owned();
+        assert_eq!(request.asks_for, AsksFor::Code { challenge });
         assert_eq!((request.prompt, request.max_age), (Prompt::default(), None));
     }
 

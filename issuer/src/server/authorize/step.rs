@@ -45,7 +45,7 @@ pub(in crate::server) fn next_step(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::server::authorize::Prompt;
+    use crate::server::authorize::request::{AsksFor, Prompt};
 
     /// A request with this prompt and this greatest age.
     fn request(prompt: &str, max_age: Option<u64>) -> AuthorizationRequest {
@@ -55,7 +55,7 @@ mod tests {
             state: None,
             scopes: Vec::new(),
             resources: Vec::new(),
-            code_challenge: String::new(),
+            asks_for: AsksFor::Token,
             prompt: Prompt {
                 none: prompt == "none",
                 login: prompt == "login",

@@ -1,0 +1,719 @@
+//! The authorization server, as browsers and clients see it.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use bytes::Bytes;
+use http::{Request, Response, StatusCode, header};
+use http_body_util::{BodyExt as _, Full};
+use resource_protector::{Algorithm, MemoryRevocationList, testing::TestClock};
+use resource_protector_issuer::{
+    AccessTokens, KeyRing, TokenIssuer,
+    clients::{Client, ClientSecret, MemoryClients},
+    grants::legacy::Password,
+    server::{AuthorizationServer, AuthorizationServerBuilder, SealingKey},
+    store::MemoryStore,
+    users::{Passwords, StoredUsers, User},
+};
+use serde_json::{Value, json};
+use tower::ServiceExt as _;
+
+use crate::support::{API, terms};
+
+const ISSUER: &str = "https://auth.test";
+const PASSWORD: &str = "correct horse battery staple";
+const SECRET: &str = "a-secret-of-thirty-two-characters";
+
+/// RFC 7636, appendix B.
+const VERIFIER: &str = "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk";
+const CHALLENGE: &str = "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM";
+
+struct Town {
+    server: AuthorizationServer,
+    users: StoredUsers,
+    alice: User,
+    issuer: TokenIssuer,
+    clock: TestClock,
+}
+
+impl Town {
+    async fn new() -> Self {
+        Self::with(ISSUER, |builder| builder).await
+    }
+
+    async fn with(name: &str, options: impl FnOnce(AuthorizationServerBuilder) -> AuthorizationServerBuilder) -> Self {
+        let clock = TestClock::new();
+        let users = StoredUsers::in_memory(Passwords::weak_for_tests().unwrap());
+        let alice = users.add("alice", PASSWORD).await.unwrap();
+        let secret = ClientSecret::new(SECRET).unwrap();
+        let clients = MemoryClients::new([
+            Client::with_secret("web", &secret)
+                .unwrap()
+                .name("Web <b>&amp;")
+                .unwrap()
+                .redirect_uris(["https://app.test/cb"])
+                .unwrap()
+                .grants(["authorization_code", "refresh_token", "password"])
+                .unwrap()
+                .scopes("profile email")
+                .unwrap(),
+            Client::public("phone")
+                .unwrap()
+                .redirect_uris(["http://127.0.0.1/cb", "https://phone.test/cb"])
+                .unwrap()
+                .grants(["authorization_code", "implicit"])
+                .unwrap()
+                .scopes("profile")
+                .unwrap(),
+        ]);
+        let list = MemoryRevocationList::new(terms()).clock(clock.clone());
+        let keys = KeyRing::generate(Algorithm::ES256).unwrap();
+        let access = AccessTokens::jwt(keys, list).unwrap();
+        let issuer = TokenIssuer::builder(name, API, MemoryStore::new(), access)
+            .unwrap()
+            .subject_rule(users.clone())
+            .clock(clock.clone())
+            .open()
+            .await
+            .unwrap();
+        let builder =
+            AuthorizationServer::builder(issuer.clone(), clients, users.clone(), SealingKey::random().unwrap());
+        let builder = builder.unwrap().describe_scope("profile", "See your name");
+        Self {
+            server: options(builder).build().unwrap(),
+            users,
+            alice,
+            issuer,
+            clock,
+        }
+    }
+
+    fn browser(&self) -> Browser<'_> {
+        Browser {
+            town: self,
+            cookies: BTreeMap::new(),
+        }
+    }
+
+    async fn send(&self, request: Request<Full<Bytes>>) -> Page {
+        let response = self.server.clone().oneshot(request).await.unwrap();
+        Page::of(response).await
+    }
+
+    async fn post(&self, path: &str, form: &str) -> Page {
+        let request = Request::post(path)
+            .header(header::CONTENT_TYPE, "application/x-www-form-urlencoded")
+            .body(form.to_owned().into());
+        self.send(request.unwrap()).await
+    }
+
+    async fn token(&self, form: &str) -> Page {
+        self.post("/token", &format!("client_id=phone&{form}")).await
+    }
+}
+
+/// An answer.
+struct Page {
+    status: u16,
+    headers: http::HeaderMap,
+    text: String,
+}
+
+impl Page {
+    async fn of(response: Response<Full<Bytes>>) -> Self {
+        let (parts, body) = response.into_parts();
+        let body = body.collect().await.unwrap().to_bytes();
+        Self {
+            status: parts.status.as_u16(),
+            headers: parts.headers,
+            text: String::from_utf8(body.to_vec()).unwrap(),
+        }
+    }
+
+    fn json(&self) -> Value {
+        serde_json::from_str(&self.text).unwrap()
+    }
+
+    fn location(&self) -> &str {
+        assert_eq!(self.status, 303, "{}", self.text);
+        self.headers[header::LOCATION].to_str().unwrap()
+    }
+
+    /// What the client gets of it: the parameters of the query.
+    fn answer(&self) -> BTreeMap<String, String> {
+        let (_, query) = self.location().split_once('?').unwrap();
+        form_urlencoded::parse(query.as_bytes()).into_owned().collect()
+    }
+
+    /// Where its form goes.
+    fn action(&self) -> String {
+        let action = between(&self.text, "action=\"", "\"");
+        action.replace("&amp;", "&").replace("&#38;", "&")
+    }
+
+    fn field(&self, name: &str) -> String {
+        between(&self.text, &format!("name=\"{name}\" value=\""), "\"").to_owned()
+    }
+
+    fn is_sign_in(&self) -> bool {
+        self.text.contains("name=\"password\"")
+    }
+
+    fn is_consent(&self) -> bool {
+        self.text.contains("name=\"decision\"")
+    }
+}
+
+fn between<'a>(text: &'a str, start: &str, end: &str) -> &'a str {
+    let rest = text
+        .split_once(start)
+        .unwrap_or_else(|| panic!("no {start} in {text}"))
+        .1;
+    rest.split_once(end).unwrap().0
+}
+
+fn form(fields: &[(&str, &str)]) -> String {
+    form_urlencoded::Serializer::new(String::new())
+        .extend_pairs(fields)
+        .finish()
+}
+
+/// Keeps cookies, and sends what browsers send with forms.
+#[derive(Clone)]
+struct Browser<'a> {
+    town: &'a Town,
+    cookies: BTreeMap<String, String>,
+}
+
+impl Browser<'_> {
+    async fn send(&mut self, request: http::request::Builder, body: String) -> Page {
+        let cookies: Vec<_> = self
+            .cookies
+            .iter()
+            .map(|(name, value)| format!("{name}={value}"))
+            .collect();
+        let request = match cookies.is_empty() {
+            true => request,
+            false => request.header(header::COOKIE, cookies.join("; ")),
+        };
+        let page = self.town.send(request.body(body.into()).unwrap()).await;
+        for cookie in page.headers.get_all(header::SET_COOKIE) {
+            let cookie = cookie.to_str().unwrap();
+            assert!(cookie.starts_with("__Host-") && cookie.contains("; Secure; HttpOnly; SameSite=Lax"));
+            let (pair, _) = cookie.split_once(';').unwrap();
+            let (name, value) = pair.split_once('=').unwrap();
+            match cookie.contains("Max-Age=0") {
+                true => self.cookies.remove(name),
+                false => self.cookies.insert(name.to_owned(), value.to_owned()),
+            };
+        }
+        page
+    }
+
+    async fn get(&mut self, url: &str) -> Page {
+        self.send(Request::get(url), String::new()).await
+    }
+
+    async fn post(&mut self, url: &str, fields: &[(&str, &str)]) -> Page {
+        let request = Request::post(url)
+            .header(header::CONTENT_TYPE, "application/x-www-form-urlencoded")
+            .header(header::ORIGIN, ISSUER)
+            .header("sec-fetch-site", "same-origin");
+        self.send(request, form(fields)).await
+    }
+
+    async fn sign_in(&mut self, page: &Page, username: &str, password: &str) -> Page {
+        let proof = page.field("proof");
+        let fields = [
+            ("form", "sign_in"),
+            ("proof", &proof),
+            ("username", username),
+            ("password", password),
+        ];
+        self.post(&page.action(), &fields).await
+    }
+
+    async fn decide(&mut self, page: &Page, decision: &str) -> Page {
+        let proof = page.field("proof");
+        let fields = [("form", "consent"), ("proof", &proof), ("decision", decision)];
+        self.post(&page.action(), &fields).await
+    }
+
+    /// From the client's request to the page that asks for consent.
+    async fn come_in(&mut self, url: &str) -> Page {
+        let page = self.get(url).await;
+        assert!(page.is_sign_in(), "{}", page.text);
+        let page = self.sign_in(&page, "alice", PASSWORD).await;
+        let onward = page.location().to_owned();
+        self.get(&onward).await
+    }
+}
+
+/// A request of a client, with one parameter set to something else, or left out.
+fn asked(client: &str, redirect_uri: &str, changed: &[(&str, Option<&str>)]) -> String {
+    let mut fields = vec![
+        ("response_type", "code"),
+        ("client_id", client),
+        ("redirect_uri", redirect_uri),
+        ("scope", "profile"),
+        ("state", "s 1&2"),
+        ("code_challenge", CHALLENGE),
+        ("code_challenge_method", "S256"),
+    ];
+    for (name, value) in changed {
+        fields.retain(|(known, _)| known != name);
+        fields.extend(value.map(|value| (*name, value)));
+    }
+    format!("/authorize?{}", form(&fields))
+}
+
+fn web() -> String {
+    asked("web", "https://app.test/cb", &[])
+}
+
+fn phone() -> String {
+    asked("phone", "https://phone.test/cb", &[])
+}
+
+#[tokio::test]
+async fn a_user_logs_in_allows_the_client_and_the_client_gets_tokens() {
+    let town = Town::new().await;
+    let mut browser = town.browser();
+    let page = browser.come_in(&phone()).await;
+    assert!(page.is_consent() && page.text.contains("See your name") && page.text.contains("phone.test"));
+    let page = browser.decide(&page, "allow").await;
+    assert!(page.location().starts_with("https://phone.test/cb?code="));
+    let answer = page.answer();
+    assert_eq!((answer["state"].as_str(), answer["iss"].as_str()), ("s 1&2", ISSUER));
+    let exchange = form(&[
+        ("grant_type", "authorization_code"),
+        ("code", &answer["code"]),
+        ("redirect_uri", "https://phone.test/cb"),
+        ("code_verifier", VERIFIER),
+    ]);
+    let page = town.token(&exchange).await;
+    assert_eq!(
+        (page.status, &page.headers[header::CACHE_CONTROL]),
+        (200, &"no-store".parse().unwrap())
+    );
+    let tokens = page.json();
+    assert_eq!(
+        (&tokens["scope"], &tokens["token_type"]),
+        (&json!("profile"), &json!("Bearer"))
+    );
+    // The client may not use the refresh grant.
+    assert!(tokens.get("refresh_token").is_none());
+    let access = tokens["access_token"].as_str().unwrap();
+    let active = town.issuer.introspect(access).await.unwrap().unwrap();
+    assert_eq!(active.claims()["sub"], town.alice.subject);
+    assert_eq!(active.claims()["fresh"], true);
+    // A second time, the code ends what it began.
+    let page = town.token(&exchange).await;
+    assert_eq!((page.status, &page.json()["error"]), (400, &json!("invalid_grant")));
+    assert!(town.issuer.introspect(access).await.unwrap().is_none());
+}
+
+#[tokio::test]
+async fn who_is_logged_in_is_not_asked_for_the_password_again_and_what_was_allowed_not_again_either() {
+    let town = Town::new().await;
+    let mut browser = town.browser();
+    let page = browser.come_in(&web()).await;
+    browser.decide(&page, "allow").await;
+    let page = browser.get(&web()).await;
+    assert!(page.location().starts_with("https://app.test/cb?code="));
+    // More than what was allowed is asked about.
+    let more = asked("web", "https://app.test/cb", &[("scope", Some("profile email"))]);
+    assert!(browser.get(&more).await.is_consent());
+    // So is another client.
+    assert!(browser.get(&phone()).await.is_consent());
+}
+
+#[tokio::test]
+async fn a_client_that_anybody_can_pretend_to_be_is_asked_about_every_time() {
+    let town = Town::new().await;
+    let mut browser = town.browser();
+    let native = asked("phone", "http://127.0.0.1:4711/cb", &[]);
+    let page = browser.come_in(&native).await;
+    let page = browser.decide(&page, "allow").await;
+    assert!(page.location().starts_with("http://127.0.0.1:4711/cb?code="));
+    assert!(browser.get(&native).await.is_consent());
+}
+
+#[tokio::test]
+async fn after_a_log_in_with_consent_given_before_a_page_leads_on() {
+    let town = Town::new().await;
+    let mut browser = town.browser();
+    let page = browser.come_in(&web()).await;
+    browser.decide(&page, "allow").await;
+    browser.cookies.clear();
+    let page = browser.come_in(&web()).await;
+    assert_eq!(page.status, 200);
+    assert!(page.text.contains("http-equiv=\"refresh\"") && page.text.contains("https://app.test/cb?code="));
+}
+
+#[tokio::test]
+async fn who_refuses_sends_the_client_an_error() {
+    let town = Town::new().await;
+    let mut browser = town.browser();
+    let page = browser.come_in(&web()).await;
+    let answer = browser.decide(&page, "deny").await.answer();
+    assert_eq!(
+        (answer["error"].as_str(), answer["state"].as_str()),
+        ("access_denied", "s 1&2")
+    );
+    assert!(!answer.contains_key("code"));
+}
+
+#[tokio::test]
+async fn who_uses_another_account_is_logged_out_and_asked_who_they_are() {
+    let town = Town::new().await;
+    let mut browser = town.browser();
+    let page = browser.come_in(&web()).await;
+    assert!(browser.decide(&page, "switch").await.is_sign_in());
+    assert!(browser.get(&web()).await.is_sign_in());
+}
+
+#[tokio::test]
+async fn a_wrong_password_and_an_unknown_user_get_the_same_page() {
+    let town = Town::new().await;
+    let mut browser = town.browser();
+    let page = browser.get(&web()).await;
+    let mut shown = Vec::new();
+    for (username, password) in [("alice", "wrong"), ("nobody", PASSWORD), ("", "")] {
+        let page = browser.sign_in(&page, username, password).await;
+        assert!(page.status == 403 && page.is_sign_in() && page.text.contains("role=\"alert\""));
+        assert!(!page.headers.contains_key(header::SET_COOKIE));
+        shown.push(page.text.replace(&format!("value=\"{username}\""), ""));
+    }
+    assert_eq!(shown[0].len(), shown[1].len());
+    town.users.disable(&town.alice.subject).await.unwrap();
+    let disabled = browser.sign_in(&page, "alice", PASSWORD).await;
+    assert_eq!(
+        (disabled.status, disabled.text.replace("value=\"alice\"", "")),
+        (403, shown[0].clone())
+    );
+}
+
+#[tokio::test]
+async fn after_ten_wrong_passwords_even_the_right_one_has_to_wait() {
+    let town = Town::new().await;
+    let mut browser = town.browser();
+    let page = browser.get(&web()).await;
+    for spelling in ["alice", "ALICE", " alice "].iter().cycle().take(10) {
+        assert_eq!(browser.sign_in(&page, spelling, "wrong").await.status, 403);
+    }
+    let refused = browser.sign_in(&page, "alice", PASSWORD).await;
+    assert_eq!(refused.status, 429);
+    assert!(
+        refused.headers[header::RETRY_AFTER]
+            .to_str()
+            .unwrap()
+            .parse::<u64>()
+            .unwrap()
+            <= 301
+    );
+    town.clock.advance(Duration::from_secs(301));
+    assert_eq!(browser.sign_in(&page, "alice", PASSWORD).await.status, 303);
+}
+
+#[tokio::test]
+async fn csrf_a_form_that_no_page_of_ours_made_for_this_browser_does_nothing() {
+    let town = Town::new().await;
+    let (mut mallory, mut alice) = (town.browser(), town.browser());
+    let theirs = mallory.get(&web()).await;
+    let own = alice.get(&web()).await;
+    // Mallory's proof, in Alice's browser; none at all; Alice's own, for another request.
+    for (proof, url) in [
+        (theirs.field("proof"), own.action()),
+        (String::new(), own.action()),
+        (own.field("proof"), phone()),
+    ] {
+        let fields = [
+            ("form", "sign_in"),
+            ("proof", proof.as_str()),
+            ("username", "alice"),
+            ("password", PASSWORD),
+        ];
+        let page = alice.post(&url, &fields).await;
+        assert!(page.status == 403 && page.is_sign_in());
+        assert!(!page.headers.contains_key(header::SET_COOKIE));
+    }
+    // A consent without proof, of who is logged in.
+    let page = alice.come_in(&web()).await;
+    assert!(page.is_consent());
+    for proof in ["", &own.field("proof"), &theirs.field("proof")] {
+        let fields = [("form", "consent"), ("proof", proof), ("decision", "allow")];
+        let page = alice.post(&page.action(), &fields).await;
+        assert!(page.status == 403 && page.is_consent(), "{}", page.status);
+    }
+}
+
+#[tokio::test]
+async fn csrf_a_form_that_another_site_sends_does_nothing() {
+    let town = Town::new().await;
+    let mut browser = town.browser();
+    let page = browser.come_in(&web()).await;
+    let proof = page.field("proof");
+    for (name, value) in [
+        ("origin", "https://evil.test"),
+        ("origin", "null"),
+        ("sec-fetch-site", "cross-site"),
+        ("sec-fetch-site", "same-site"),
+    ] {
+        let request = Request::post(page.action())
+            .header(header::CONTENT_TYPE, "application/x-www-form-urlencoded")
+            .header(name, value);
+        let fields = form(&[("form", "consent"), ("proof", &proof), ("decision", "allow")]);
+        assert_eq!(browser.send(request, fields).await.status, 403, "{name}: {value}");
+    }
+}
+
+#[tokio::test]
+async fn clickjacking_no_page_can_be_framed() {
+    let town = Town::new().await;
+    let mut browser = town.browser();
+    let sign_in = browser.get(&web()).await;
+    let consent = browser.come_in(&web()).await;
+    let error = browser.get("/authorize").await;
+    assert_eq!(error.status, 400);
+    for page in [sign_in, consent, error] {
+        assert_eq!(page.headers["x-frame-options"], "DENY");
+        let policy = page.headers["content-security-policy"].to_str().unwrap();
+        assert!(policy.contains("frame-ancestors 'none'") && policy.starts_with("default-src 'none'"));
+        assert_eq!(page.headers["cache-control"], "no-store");
+    }
+}
+
+#[tokio::test]
+async fn open_redirect_nobody_is_sent_to_an_address_that_is_not_the_clients() {
+    let town = Town::new().await;
+    let mut browser = town.browser();
+    for uri in [
+        "https://evil.test/cb",
+        "https://app.test/cb/",
+        "https://app.test/cb?x=1",
+        "https://app.test@evil.test/cb",
+        "https://app.test/cb#x",
+        "http://app.test/cb",
+        "javascript:alert(1)",
+        "//evil.test",
+    ] {
+        for response_type in ["code", "token", "nonsense"] {
+            let url = asked("web", uri, &[("response_type", Some(response_type))]);
+            let page = browser.get(&url).await;
+            assert!(
+                page.status == 400 && !page.headers.contains_key(header::LOCATION),
+                "{uri}"
+            );
+            assert!(!page.text.contains("evil"));
+        }
+    }
+    let unknown = browser.get(&asked("unknown", "https://app.test/cb", &[])).await;
+    assert!(unknown.status == 400 && !unknown.headers.contains_key(header::LOCATION));
+}
+
+#[tokio::test]
+async fn what_is_wrong_with_a_request_is_sent_to_the_client_before_anybody_is_asked() {
+    let town = Town::new().await;
+    for (changed, error) in [
+        (("response_type", Some("token")), "unsupported_response_type"),
+        (("code_challenge", None), "invalid_request"),
+        (("code_challenge_method", Some("plain")), "invalid_request"),
+        (("scope", Some("admin")), "invalid_scope"),
+        (("resource", Some("https://other.test")), "invalid_target"),
+        (("prompt", Some("none")), "login_required"),
+    ] {
+        let page = town
+            .browser()
+            .get(&asked("web", "https://app.test/cb", &[changed]))
+            .await;
+        assert_eq!(page.answer()["error"], error);
+    }
+}
+
+#[tokio::test]
+async fn hostile_names_are_shown_as_text() {
+    let town = Town::new().await;
+    let page = town.browser().get(&web()).await;
+    assert!(
+        !page.text.contains("<b>") && page.text.contains("Web &#60;b&#62;&#38;amp;"),
+        "{}",
+        page.text
+    );
+}
+
+#[tokio::test]
+async fn a_log_out_everywhere_and_a_disabled_account_end_the_log_in_at_the_server_too() {
+    let town = Town::new().await;
+    let mut browser = town.browser();
+    let page = browser.come_in(&web()).await;
+    browser.decide(&page, "allow").await;
+    assert_eq!(browser.get(&web()).await.status, 303);
+    town.issuer.logout_everywhere(&town.alice.subject).await.unwrap();
+    assert!(browser.get(&web()).await.is_sign_in());
+    browser.come_in(&web()).await;
+    assert_eq!(browser.get(&web()).await.status, 303);
+    town.users.disable(&town.alice.subject).await.unwrap();
+    assert!(browser.get(&web()).await.is_sign_in());
+}
+
+#[tokio::test]
+async fn a_log_in_lasts_for_a_day_of_work() {
+    let town = Town::new().await;
+    let mut browser = town.browser();
+    let page = browser.come_in(&web()).await;
+    browser.decide(&page, "allow").await;
+    town.clock.advance(Duration::from_secs(8 * 3600 - 1));
+    assert_eq!(browser.get(&web()).await.status, 303);
+    town.clock.advance(Duration::from_secs(1));
+    assert!(browser.get(&web()).await.is_sign_in());
+}
+
+#[tokio::test]
+async fn prompt_login_asks_for_the_password_of_who_is_logged_in_once() {
+    let town = Town::new().await;
+    let mut browser = town.browser();
+    let page = browser.come_in(&web()).await;
+    browser.decide(&page, "allow").await;
+    let anew = asked("web", "https://app.test/cb", &[("prompt", Some("login"))]);
+    let page = browser.come_in(&anew).await;
+    assert!(page.text.contains("https://app.test/cb?code="));
+    // What was proven for one request is not for another.
+    let page = browser.get(&anew).await;
+    let signed_in = browser.sign_in(&page, "alice", PASSWORD).await;
+    let (_, proof) = signed_in.location().rsplit_once("&signed_in=").unwrap();
+    let other = asked(
+        "web",
+        "https://app.test/cb",
+        &[("prompt", Some("login")), ("state", Some("2"))],
+    );
+    assert!(browser.get(&format!("{other}&signed_in={proof}")).await.is_sign_in());
+}
+
+#[tokio::test]
+async fn a_client_finds_everything_by_the_servers_metadata() {
+    let town = Town::with("https://auth.test/tenants/a", |builder| builder).await;
+    let mut browser = town.browser();
+    let page = browser.get("/.well-known/oauth-authorization-server/tenants/a").await;
+    let metadata = page.json();
+    assert_eq!(metadata["issuer"], "https://auth.test/tenants/a");
+    assert_eq!(metadata["token_endpoint"], "https://auth.test/tenants/a/token");
+    assert_eq!(metadata["code_challenge_methods_supported"], json!(["S256"]));
+    assert_eq!(metadata["response_types_supported"], json!(["code"]));
+    assert_eq!(
+        metadata["grant_types_supported"],
+        json!(["authorization_code", "client_credentials", "refresh_token"])
+    );
+    assert_eq!(
+        browser.get("/tenants/a/jwks").await.json()["keys"]
+            .as_array()
+            .unwrap()
+            .len(),
+        1
+    );
+    let url = web().replacen("/authorize", "/tenants/a/authorize", 1);
+    let page = browser.get(&url).await;
+    assert!(page.is_sign_in() && page.action().starts_with("/tenants/a/authorize?"));
+    for path in [
+        "/authorize",
+        "/jwks",
+        "/tenants/a",
+        "/tenants/a/nothing",
+        "/.well-known/oauth-authorization-server",
+    ] {
+        assert_eq!(browser.get(path).await.status, 404, "{path}");
+    }
+}
+
+#[tokio::test]
+async fn an_issuer_that_would_go_on_serving_disabled_users_is_no_server() {
+    let users = StoredUsers::in_memory(Passwords::weak_for_tests().unwrap());
+    let issuer = TokenIssuer::builder(ISSUER, API, MemoryStore::new(), AccessTokens::opaque()).unwrap();
+    let issuer = issuer.open().await.unwrap();
+    let key = SealingKey::random().unwrap();
+    let error = AuthorizationServer::builder(issuer, MemoryClients::new([]), users, key).unwrap_err();
+    assert!(error.to_string().contains("subject_rule"), "{error}");
+}
+
+#[tokio::test]
+async fn the_implicit_grant_is_there_only_where_it_is_switched_on() {
+    let url = asked("phone", "https://phone.test/cb", &[("response_type", Some("token"))]);
+    let town = Town::new().await;
+    let page = town.browser().get(&url).await;
+    assert_eq!(page.answer()["error"], "unsupported_response_type");
+
+    let town = Town::with(ISSUER, AuthorizationServerBuilder::dangerous_implicit_grant).await;
+    let mut browser = town.browser();
+    let page = browser.come_in(&url).await;
+    let page = browser.decide(&page, "allow").await;
+    let (uri, fragment) = page.location().split_once('#').unwrap();
+    assert_eq!(uri, "https://phone.test/cb");
+    let answer: BTreeMap<_, _> = form_urlencoded::parse(fragment.as_bytes()).into_owned().collect();
+    assert_eq!(
+        (answer["state"].as_str(), answer["scope"].as_str()),
+        ("s 1&2", "profile")
+    );
+    assert!(!answer.contains_key("refresh_token"));
+    assert!(town.issuer.introspect(&answer["access_token"]).await.unwrap().is_some());
+    // Not for a client that is not registered for it.
+    let page = browser
+        .get(&asked(
+            "web",
+            "https://app.test/cb",
+            &[("response_type", Some("token"))],
+        ))
+        .await;
+    assert_eq!(page.answer()["error"], "unsupported_response_type");
+}
+
+#[tokio::test]
+async fn the_password_grant_is_there_only_where_it_is_added() {
+    let exchange = |password: &str| {
+        form(&[
+            ("client_id", "web"),
+            ("client_secret", SECRET),
+            ("grant_type", "password"),
+            ("username", "alice"),
+            ("password", password),
+        ])
+    };
+    let basic = |town: &Town, body: String| {
+        use base64::{Engine as _, engine::general_purpose::STANDARD};
+        let server = town.server.clone();
+        async move {
+            let body = body
+                .replace("client_id=web&", "")
+                .replace(&format!("client_secret={SECRET}&"), "");
+            let request: Request<Full<Bytes>> = Request::post("/token")
+                .header(header::CONTENT_TYPE, "application/x-www-form-urlencoded")
+                .header(
+                    header::AUTHORIZATION,
+                    format!("Basic {}", STANDARD.encode(format!("web:{SECRET}"))),
+                )
+                .body(Full::<Bytes>::from(body))
+                .unwrap();
+            Page::of(server.oneshot(request).await.unwrap()).await
+        }
+    };
+    let town = Town::new().await;
+    let page = basic(&town, exchange(PASSWORD)).await;
+    assert_eq!(
+        (page.status, &page.json()["error"]),
+        (400, &json!("unsupported_grant_type"))
+    );
+
+    let users = StoredUsers::in_memory(Passwords::weak_for_tests().unwrap());
+    users.add("alice", PASSWORD).await.unwrap();
+    let town = Town::with(ISSUER, |builder| builder.grant(Password::new(users)).unwrap()).await;
+    let page = basic(&town, exchange(PASSWORD)).await;
+    assert_eq!(page.status, StatusCode::OK);
+    assert!(page.json()["refresh_token"].is_string() && page.json()["expires_in"] == 600);
+    // RFC 6749 §5.2: invalid_grant.
+    for _ in 0..10 {
+        let page = basic(&town, exchange("wrong")).await;
+        assert_eq!((page.status, &page.json()["error"]), (400, &json!("invalid_grant")));
+    }
+    assert_eq!(basic(&town, exchange(PASSWORD)).await.status, 429);
+    // A public client could be anybody.
+    let page = town.token("grant_type=password&username=alice&password=x").await;
+    assert_eq!(page.json()["error"], "unauthorized_client");
+}
