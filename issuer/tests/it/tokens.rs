@@ -10,6 +10,7 @@ use resource_protector_issuer::{
     AccessTokens, CodeRequest, IssuedTokens, KeyRing, SubjectRule, TokenErrorKind, TokenIssuer, TokenRequest,
     TokenTable, TokenUse,
     store::{Kind, Listing, MemoryStore, Store as _},
+    users::{Passwords, StoredUsers},
 };
 use serde_json::json;
 
@@ -324,6 +325,31 @@ async fn a_log_out_ends_one_session_by_any_of_its_tokens_and_no_other() {
             assert!(world.refresh(&other).await.is_ok());
         }
         world.issuer.logout("nobody knows it").await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn nobody_logs_another_subject_out_by_a_token_of_theirs() {
+    for jwt in [true, false] {
+        let world = World::new(jwt, |builder| builder).await;
+        let alice = world.issue().await;
+        let old = refresh_token(&alice).to_owned();
+        let alice = world.refresh(&alice).await.unwrap();
+        for token in [alice.access_token(), refresh_token(&alice), &old] {
+            let refused = world.issuer.logout_own(token, "bob").await.unwrap_err();
+            assert_eq!(refused.kind(), TokenErrorKind::NotYours);
+        }
+        assert!(world.is_active(alice.access_token()).await);
+        let worker = world.issuer.issue(TokenRequest::for_client("bob")).await.unwrap();
+        let of_a_client = world.issuer.logout_own(worker.access_token(), "alice").await;
+        assert_eq!(of_a_client.unwrap_err().kind(), TokenErrorKind::NotYours);
+        // One that was exchanged is as good a name for the session as the one that it was exchanged for.
+        for _ in 0..2 {
+            world.issuer.logout_own(&old, "alice").await.unwrap();
+            assert!(!world.is_active(alice.access_token()).await);
+        }
+        assert_eq!(world.refresh(&alice).await.unwrap_err(), TokenErrorKind::InvalidGrant);
+        world.issuer.logout_own("nobody knows it", "alice").await.unwrap();
     }
 }
 
@@ -739,7 +765,8 @@ async fn after_an_exchange_the_old_refresh_token_is_not_active_the_new_one_is_an
 #[tokio::test]
 async fn an_exchange_carries_the_applications_claims_on_and_gives_an_end_of_its_own() {
     let world = World::jwt().await;
-    let request = world.request().claim("tenant", "t1").unwrap();
+    let request = world.request().authenticated_at(world.wall());
+    let request = request.claim("tenant", "t1").unwrap();
     let mut tokens = world.issuer.issue(request).await.unwrap();
     let protector = world.jwt_protector();
     for _ in 0..2 {
@@ -749,6 +776,8 @@ async fn an_exchange_carries_the_applications_claims_on_and_gives_an_end_of_its_
         let after = present(&protector, tokens.access_token()).await.unwrap();
         assert_eq!(after.claim::<String>("tenant").as_deref(), Some("t1"));
         assert_eq!(after.subject(), before.subject());
+        assert!(after.audience().eq(before.audience()));
+        assert_eq!(after.auth_time(), before.auth_time());
         assert_ne!(after.jwt_id(), before.jwt_id());
         assert_eq!(after.expires_at().unwrap(), before.expires_at().unwrap() + 5 * MINUTE);
     }
@@ -767,4 +796,32 @@ async fn who_logs_out_by_the_session_in_their_own_token_logs_nobody_else_out() {
     assert_eq!(world.refresh(&alice).await.unwrap_err(), TokenErrorKind::InvalidGrant);
     assert!(present(&protector, bob.access_token()).await.is_ok());
     assert!(world.refresh(&bob).await.is_ok());
+}
+
+#[tokio::test]
+async fn who_is_removed_gets_no_further_tokens_and_what_was_revoked_stays_so() {
+    let users = StoredUsers::in_memory(Passwords::weak_for_tests().unwrap());
+    let world = World::new(true, |builder| builder.subject_rule(users.clone())).await;
+    let alice = users.add("alice", "correct horse").await.unwrap().subject;
+    let issue = async || {
+        let request = TokenRequest::for_subject("app", &alice);
+        world.issuer.issue(request).await.unwrap()
+    };
+    let (revoked, kept) = (issue().await, issue().await);
+    world.issuer.logout(revoked.access_token()).await.unwrap();
+    users.remove(&alice).await.unwrap();
+    assert_eq!(world.refresh(&kept).await.unwrap_err(), TokenErrorKind::InvalidGrant);
+    assert_eq!(
+        present(&world.jwt_protector(), revoked.access_token())
+            .await
+            .unwrap_err(),
+        401
+    );
+    // Removing a user ends no access token. The log-out everywhere does, which belongs to it.
+    assert!(present(&world.jwt_protector(), kept.access_token()).await.is_ok());
+    world.issuer.logout_everywhere(&alice).await.unwrap();
+    assert_eq!(
+        present(&world.jwt_protector(), kept.access_token()).await.unwrap_err(),
+        401
+    );
 }
