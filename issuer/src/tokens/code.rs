@@ -6,8 +6,8 @@ use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use super::{
     IssuedTokens, TokenError, TokenErrorKind, TokenIssuer, TokenRequest,
     issue::{Drawn, random_text},
-    ledger::{Decision, Ledger},
-    records::{Code, Found, Record as _, Session, Subject, was},
+    ledger::Decision,
+    records::{Code, Found, Record as _, Subject, was},
 };
 use crate::{
     store::{Becomes, Change, Key, Kind, Was},
@@ -124,9 +124,11 @@ impl TokenIssuer {
                     return Err(TokenError::invalid_grant("the code is another client's"));
                 }
                 if let Some(sid) = &found.record.redeemed_for {
-                    return self
-                        .redeemed_before(ledger, &found.record, sid, drawn, subject.as_ref())
-                        .await;
+                    // By us, a moment ago, or by somebody else.
+                    return Ok(match *sid == drawn.sid {
+                        true => Decision::Happened,
+                        false => Decision::Answer(Redeemed::Before(sid.clone())),
+                    });
                 }
                 self.judge_code(&found.record, subject.as_ref(), redirect_uri, code_verifier)?;
                 self.judge_subject(&found.record.subject).await?;
@@ -156,25 +158,6 @@ impl TokenIssuer {
                 self.logout_session(&sid).await?;
                 Err(TokenError::invalid_grant("the code was used before"))
             }
-        }
-    }
-
-    /// By us, a moment ago, or by somebody else.
-    async fn redeemed_before(
-        &self,
-        ledger: &Ledger,
-        code: &Code,
-        sid: &str,
-        drawn: &Drawn,
-        subject: Option<&Found<Subject>>,
-    ) -> Result<Decision<Redeemed>, TokenError> {
-        if sid != drawn.sid {
-            return Ok(Decision::Answer(Redeemed::Before(sid.to_owned())));
-        }
-        let session = ledger.find::<Session>(Session::key(sid)).await?;
-        let session = session.ok_or_else(|| TokenError::invalid_grant("the session is over"))?;
-        match self.handed_out(&session.record, &code.tokens(), drawn, subject)? {
-            Decision::Answer(issued) | Decision::Commit(_, issued) => Ok(Decision::Answer(Redeemed::Issued(issued))),
         }
     }
 

@@ -51,12 +51,19 @@ pub(super) fn random_text<const BYTES: usize>() -> Result<String, StoreError> {
 /// An access token, and the row of its kind if it is opaque.
 pub(super) struct Minted {
     token: String,
-    pub(super) over_at: Millis,
+    issued_at: Millis,
+    over_at: Millis,
     life: Duration,
     row: Option<AccessToken>,
 }
 
 impl Minted {
+    /// Lets its session know of it.
+    pub(super) fn note_in(&self, session: &mut Session) {
+        session.last_token_over_at = session.last_token_over_at.max(self.over_at);
+        session.last_token_issued_at = session.last_token_issued_at.max(self.issued_at);
+    }
+
     /// Adds what the store has to know of it.
     pub(super) fn keep(&self, change: Change) -> Result<Change, StoreError> {
         match &self.row {
@@ -89,39 +96,15 @@ impl TokenIssuer {
         let ledger = &self.0.ledger;
         ledger
             .transact(|| async move {
-                let keys = [
-                    Some(Session::key(&drawn.sid)),
-                    request.subject.as_deref().map(Subject::key),
-                ];
-                let keys: Vec<_> = keys.into_iter().flatten().collect();
+                let keys = [Session::key(&drawn.sid), Subject::key(request.sub())];
                 let rows = ledger.load(&keys).await?;
-                let subject = rows.read()?;
-                match rows.read::<Session>()? {
-                    Some(own) => self.handed_out(&own.record, request, drawn, subject.as_ref()),
-                    None => {
-                        let (change, issued) = self.begin(request, drawn, subject.as_ref())?;
-                        Ok(Decision::Commit(change, issued))
-                    }
+                if rows.read::<Session>()?.is_some() {
+                    return Ok(Decision::Happened);
                 }
+                let (change, issued) = self.begin(request, drawn, rows.read()?.as_ref())?;
+                Ok(Decision::Commit(change, issued))
             })
             .await
-    }
-
-    /// What was begun a moment ago, though nobody said so.
-    pub(super) fn handed_out(
-        &self,
-        session: &Session,
-        request: &TokenRequest,
-        drawn: &Drawn,
-        subject: Option<&Found<Subject>>,
-    ) -> Result<Decision<IssuedTokens>, TokenError> {
-        let minted = self.mint(session, &session.scope, request.fresh, drawn, subject)?;
-        let refresh_token = request.with_refresh_token.then_some(drawn.refresh_token.as_str());
-        Ok(Decision::Answer(minted.answer(
-            &session.sid,
-            &session.scope,
-            refresh_token,
-        )))
     }
 
     /// A session with its first tokens, for a subject of which this is known.
@@ -151,17 +134,17 @@ impl TokenIssuer {
             generation: 0,
             rotated_at: None,
             last_token_over_at: now,
+            last_token_issued_at: now,
         };
         let minted = self.mint(&session, &session.scope, request.fresh, drawn, subject)?;
-        session.last_token_over_at = minted.over_at;
+        minted.note_in(&mut session);
         if !request.with_refresh_token {
             session.expires_at = minted.over_at;
         }
-        let mut change = Change::new().step(Session::key(&session.sid), Was::Absent, session.put()?);
-        if let Some(name) = &session.subject {
+        let mut change = Change::new()
+            .step(Session::key(&session.sid), Was::Absent, session.put()?)
             // Nobody is logged out everywhere between the look and the log-in.
-            change = change.step(Subject::key(name), was(subject), Becomes::Same);
-        }
+            .step(Subject::key(session.sub()), was(subject), Becomes::Same);
         if request.with_refresh_token {
             let refresh = self.refresh_token_of(&session, now);
             change = change.step(drawn.refresh_key(), Was::Absent, refresh.put()?);
@@ -218,8 +201,7 @@ impl TokenIssuer {
             Form::Opaque => {
                 claims.insert("iss".to_owned(), json!(self.0.issuer));
                 let row = AccessToken {
-                    // RFC 9068 §2.2: the subject of a client that acts for itself is the client.
-                    subject: Some(session.subject.clone().unwrap_or_else(|| session.client_id.clone())),
+                    subject: Some(session.sub().to_owned()),
                     client_id: Some(session.client_id.clone()),
                     scope: scope.to_owned(),
                     audience: session.audience.clone(),
@@ -236,6 +218,7 @@ impl TokenIssuer {
         };
         Ok(Minted {
             token,
+            issued_at,
             over_at,
             life,
             row,
@@ -251,13 +234,12 @@ impl TokenIssuer {
         issued_at: Millis,
         over_at: Millis,
     ) -> Map<String, Value> {
-        let subject = session.subject.as_ref().unwrap_or(&session.client_id);
         let audience = match session.audience.as_slice() {
             [one] => json!(one),
             several => json!(several),
         };
         claims.insert("iss".to_owned(), json!(self.0.issuer));
-        claims.insert("sub".to_owned(), json!(subject));
+        claims.insert("sub".to_owned(), json!(session.sub()));
         claims.insert("client_id".to_owned(), json!(session.client_id));
         claims.insert("aud".to_owned(), audience);
         claims.insert("iat".to_owned(), json!(issued_at.seconds()));

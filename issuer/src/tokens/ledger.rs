@@ -22,6 +22,9 @@ pub(crate) enum Decision<T> {
     Commit(Change, T),
     /// Nothing has to change.
     Answer(T),
+    /// The change of which nobody knew has happened. Its result is the one that was drawn up with it, and not one that is
+    /// drawn up later: what was not part of a change may have been overtaken by another.
+    Happened,
 }
 
 impl Ledger {
@@ -59,18 +62,22 @@ impl Ledger {
     where
         F: Future<Output = Result<Decision<T>, TokenError>>,
     {
-        let mut failed = None;
+        let mut failed: Option<(TokenError, T)> = None;
         for _ in 0..TRIES {
             let (change, answer) = match look().await {
                 Ok(Decision::Answer(answer)) => return Ok(answer),
+                Ok(Decision::Happened) => {
+                    let drawn_twice = || StoreError::new("the same random numbers were drawn twice").into();
+                    return failed.map(|(_, answer)| answer).ok_or_else(drawn_twice);
+                }
                 Ok(Decision::Commit(change, answer)) => (change, answer),
                 // The first failure is the one to be told.
-                Err(error) => return Err(failed.unwrap_or(error)),
+                Err(error) => return Err(failed.map_or(error, |(first, _)| first)),
             };
             match self.0.commit(&change).await {
                 Ok(Outcome::Done) => return Ok(answer),
                 Ok(Outcome::Conflict) => {}
-                Err(error) if failed.is_none() => failed = Some(error.into()),
+                Err(error) if failed.is_none() => failed = Some((error.into(), answer)),
                 Err(error) => return Err(error.into()),
             }
         }

@@ -86,13 +86,15 @@ pub(crate) struct Session {
     pub(crate) rotated_at: Option<Millis>,
     /// When the last access token that may rest on it is over.
     pub(crate) last_token_over_at: Millis,
+    /// The latest `iat` of its access tokens.
+    pub(crate) last_token_issued_at: Millis,
 }
 
 impl Record for Session {
     const KIND: Kind = Kind::Session;
 
     fn owner(&self) -> Option<Id> {
-        Some(Id::of(self.subject.as_ref().unwrap_or(&self.client_id)))
+        Some(Id::of(self.sub()))
     }
 
     fn over_at(&self) -> Option<Millis> {
@@ -103,6 +105,12 @@ impl Record for Session {
 impl Session {
     pub(crate) fn key(sid: &str) -> Key {
         Key::of(Kind::Session, sid)
+    }
+
+    /// The `sub` of its tokens: of a client that acts for itself, it is the client (RFC 9068 §2.2). Whoever logs out this
+    /// name everywhere means them, too.
+    pub(crate) fn sub(&self) -> &str {
+        self.subject.as_deref().unwrap_or(&self.client_id)
     }
 
     /// Whether tokens that rest on it are good, as far as it is concerned.

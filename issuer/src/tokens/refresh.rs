@@ -6,7 +6,7 @@ use super::{
     IssuedTokens, TokenError, TokenErrorKind, TokenIssuer,
     issue::Drawn,
     ledger::Decision,
-    records::{Found, Record as _, RefreshToken, Revoked, Session, Subject, was},
+    records::{By, Found, Record as _, RefreshToken, Revoked, Session, Subject, was},
     request::checked_scope,
     revoke::ended,
 };
@@ -29,6 +29,10 @@ enum Exchange {
 enum Exchanged {
     Issued(IssuedTokens),
     Reused(Revoked),
+    /// The session had been ended before.
+    Ended {
+        sid: String,
+    },
 }
 
 impl TokenIssuer {
@@ -78,6 +82,11 @@ impl TokenIssuer {
             .await?;
         match exchanged {
             Exchanged::Issued(issued) => Ok(issued),
+            Exchanged::Ended { sid } => {
+                // Whoever ended it may have been cut short.
+                self.tell_if_untold(&Revoked::key_of(By::Sid, &sid)).await?;
+                Err(TokenError::invalid_grant("the session is over"))
+            }
             Exchanged::Reused(revoked) => {
                 tracing::warn!(
                     target: "resource_protector_issuer::tokens",
@@ -97,9 +106,12 @@ impl TokenIssuer {
         sid: &str,
     ) -> Result<(Option<Found<Session>>, Option<Found<Subject>>), TokenError> {
         let session = self.0.ledger.find::<Session>(Session::key(sid)).await?;
-        let subject = match session.as_ref().and_then(|session| session.record.subject.as_deref()) {
+        let subject = match &session {
             None => None,
-            Some(subject) => self.0.ledger.find::<Subject>(Subject::key(subject)).await?,
+            Some(session) => {
+                let key = Subject::key(session.record.sub());
+                self.0.ledger.find::<Subject>(key).await?
+            }
         };
         Ok((session, subject))
     }
@@ -115,6 +127,10 @@ impl TokenIssuer {
     ) -> Result<Decision<Exchanged>, TokenError> {
         let now = Millis::floor(self.now().wall);
         let Found { record: before, .. } = session;
+        if before.revoked_at.is_some() {
+            let sid = before.sid.clone();
+            return Ok(Decision::Answer(Exchanged::Ended { sid }));
+        }
         if !before.is_alive(subject) || before.expires_at <= now {
             return Err(TokenError::invalid_grant("the session is over"));
         }
@@ -129,9 +145,7 @@ impl TokenIssuer {
             }
         };
         if own.is_some() {
-            let minted = self.mint(before, scope, false, drawn, subject)?;
-            let issued = minted.answer(&before.sid, scope, Some(&drawn.refresh_token));
-            return Ok(Decision::Answer(Exchanged::Issued(issued)));
+            return Ok(Decision::Happened);
         }
         let mut after = before.clone();
         match self.turn_of(refresh, before, now) {
@@ -147,15 +161,13 @@ impl TokenIssuer {
             Exchange::Again => {}
         }
         let minted = self.mint(&after, scope, false, drawn, subject)?;
-        after.last_token_over_at = after.last_token_over_at.max(minted.over_at);
+        minted.note_in(&mut after);
         let next = self.refresh_token_of(&after, now);
-        let mut change = Change::new()
+        let change = Change::new()
             .step(Session::key(&after.sid), session.was(), after.put()?)
-            .step(drawn.refresh_key(), Was::Absent, next.put()?);
-        if let Some(name) = &after.subject {
+            .step(drawn.refresh_key(), Was::Absent, next.put()?)
             // Nobody is logged out everywhere between the look and the exchange.
-            change = change.step(Subject::key(name), was(subject), Becomes::Same);
-        }
+            .step(Subject::key(after.sub()), was(subject), Becomes::Same);
         let change = minted.keep(change)?;
         let issued = minted.answer(&after.sid, scope, Some(&drawn.refresh_token));
         Ok(Decision::Commit(change, Exchanged::Issued(issued)))

@@ -129,6 +129,13 @@ impl TokenRequest {
     }
 }
 
+impl TokenRequest {
+    /// The `sub` of the tokens (RFC 9068 §2.2).
+    pub(super) fn sub(&self) -> &str {
+        self.subject.as_deref().unwrap_or(&self.client_id)
+    }
+}
+
 /// A scope as RFC 6749 §3.3 has it, without surplus spaces and repetitions.
 pub(super) fn checked_scope(scope: &str) -> Result<String, TokenError> {
     let is_scope_character = |byte: u8| matches!(byte, b' ' | 0x21 | 0x23..=0x5b | 0x5d..=0x7e);

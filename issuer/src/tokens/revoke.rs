@@ -83,8 +83,16 @@ impl TokenIssuer {
     ///
     /// [`Unavailable`](TokenErrorKind::Unavailable) as for [`revoke`](Self::revoke).
     pub async fn logout_session(&self, sid: &str) -> Result<(), TokenError> {
+        match self.end_session(sid).await? {
+            None => Ok(()),
+            Some(revoked) => self.tell(&revoked).await,
+        }
+    }
+
+    /// Ends a session, and says what the list has to be told of it.
+    pub(super) async fn end_session(&self, sid: &str) -> Result<Option<Revoked>, TokenError> {
         let ledger = &self.0.ledger;
-        let revoked = ledger
+        ledger
             .transact(|| async move {
                 let Some(session) = ledger.find::<Session>(Session::key(sid)).await? else {
                     return Ok(Decision::Answer(None));
@@ -97,11 +105,7 @@ impl TokenIssuer {
                 let (change, revoked) = ended(&session, Millis::floor(self.now().wall))?;
                 Ok(Decision::Commit(change, Some(revoked)))
             })
-            .await?;
-        match revoked {
-            None => Ok(()),
-            Some(revoked) => self.tell(&revoked).await,
-        }
+            .await
     }
 
     /// Logs a subject out everywhere: all its sessions end, with all tokens that were issued until now, whether anybody knows
@@ -158,7 +162,9 @@ impl TokenIssuer {
                 };
                 let mut change = Change::new().step(key.clone(), found.was(), after.put()?);
                 if let Some(revoked) = &revoked {
-                    change = change.step(revoked.key(), Was::Absent, revoked.put()?);
+                    // There is one already where the application has given two tokens the same `jti`.
+                    let before = ledger.find::<Revoked>(revoked.key()).await?;
+                    change = change.step(revoked.key(), was(before.as_ref()), revoked.put()?);
                 }
                 Ok(Decision::Commit(change, revoked))
             })

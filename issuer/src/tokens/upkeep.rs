@@ -8,9 +8,12 @@ use super::{
     TokenError, TokenIssuer,
     access::Form,
     ledger::Decision,
-    records::{Found, Record as _, Revoked, StoreOf},
+    records::{By, Found, Record as _, Revoked, Session, StoreOf, Subject},
 };
-use crate::store::{Change, Id, Key, Kind, Listing, Was};
+use crate::{
+    store::{Change, Id, Key, Kind, Listing, Was},
+    time::Millis,
+};
 
 /// How often there is upkeep.
 const INTERVAL: Duration = Duration::from_secs(30);
@@ -66,6 +69,57 @@ impl TokenIssuer {
 
     /// Tells the list of a revocation that the store has. Only then is it revoked everywhere.
     pub(super) async fn tell(&self, revoked: &Revoked) -> Result<(), TokenError> {
+        if let (By::Sub, Some(before)) = (revoked.by, revoked.issued_before) {
+            self.end_what_is_issued_later(&revoked.id, before).await?;
+        }
+        self.tell_list(revoked).await
+    }
+
+    /// Tells the list of a revocation, if the store has it and the list was not told.
+    pub(super) async fn tell_if_untold(&self, key: &Key) -> Result<(), TokenError> {
+        match self.0.ledger.find::<Revoked>(key.clone()).await? {
+            Some(found) if !found.record.told => self.tell(&found.record).await,
+            _ => Ok(()),
+        }
+    }
+
+    /// Ends, one by one, the sessions that a subject was logged out of, though a token of theirs says that it was issued
+    /// afterwards: by the clock of another machine, between the look at the clock and the log-out, or ahead of time, because
+    /// the log-out before was in the same second. The list would not know them by their `iat`.
+    async fn end_what_is_issued_later(&self, subject: &str, before: Millis) -> Result<(), TokenError> {
+        let ledger = &self.0.ledger;
+        if self.0.access.list.is_none() {
+            return Ok(());
+        }
+        let Some(known) = ledger.find::<Subject>(Subject::key(subject)).await? else {
+            return Ok(());
+        };
+        let mut after = None;
+        loop {
+            let listing = Listing {
+                kind: Kind::Session,
+                owner: Some(Id::of(subject)),
+                after: after.take(),
+                limit: PAGE,
+            };
+            let rows = ledger.store().list(&listing).await?;
+            for (_, row) in &rows {
+                let session = Found::<Session>::read(row)?.record;
+                if session.logouts < known.record.logouts
+                    && session.last_token_issued_at >= before
+                    && let Some(revoked) = self.end_session(&session.sid).await?
+                {
+                    self.tell_list(&revoked).await?;
+                }
+            }
+            match rows.last() {
+                Some((key, _)) if rows.len() == PAGE => after = Some(key.id.clone()),
+                _ => return Ok(()),
+            }
+        }
+    }
+
+    async fn tell_list(&self, revoked: &Revoked) -> Result<(), TokenError> {
         if let Some(list) = &self.0.access.list {
             list.revoke(revoked.cut_off(&self.0.issuer)).await?;
         }

@@ -11,6 +11,7 @@
 )]
 
 mod endpoints;
+mod faults;
 mod server;
 mod servers;
 mod stores;
