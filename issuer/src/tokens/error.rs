@@ -23,7 +23,7 @@ pub enum TokenErrorKind {
     InvalidGrant,
     /// More was asked for than was granted, or it cannot be read: `invalid_scope` (RFC 6749 §5.2).
     InvalidScope,
-    /// The token is another client's, who alone may revoke it (RFC 7009 §2.1).
+    /// The token is another client's, who alone may revoke it (RFC 7009 §2.1), or another subject's.
     NotYours,
     /// A token of this kind cannot be revoked here: `unsupported_token_type` (RFC 7009 §2.2.1).
     UnsupportedTokenType,

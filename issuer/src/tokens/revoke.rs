@@ -55,7 +55,8 @@ impl TokenIssuer {
     /// Logs out: ends the session that this token belongs to, be it an access token or a refresh token, with all its tokens.
     /// A token that is unknown, over or taken back already is no error.
     ///
-    /// Whoever calls it has made sure that the token is the user's own, as it is when it came with their request.
+    /// Whoever calls it has made sure that the token is the user's own, as the access token of their request is. For one of
+    /// which only they say so there is [`logout_own`](Self::logout_own).
     ///
     /// # Errors
     ///
@@ -68,13 +69,31 @@ impl TokenIssuer {
             Recognized::Opaque(found) => found.record.sid,
             Recognized::Jwt(claims) => claims.session_id().map(str::to_owned),
         };
-        match sid {
-            Some(sid) => self.logout_session(&sid).await,
-            None => Err(TokenError::new(
-                TokenErrorKind::UnsupportedTokenType,
-                "the token belongs to no session",
-            )),
+        self.end_session_of(sid).await
+    }
+
+    /// Logs this subject out of the session that a token belongs to, as [`logout`](Self::logout), if the token is the subject's
+    /// own: for a token that stands in the body of a request, where anybody's may stand.
+    ///
+    /// # Errors
+    ///
+    /// [`NotYours`](TokenErrorKind::NotYours) when it is another subject's; and those of [`logout`](Self::logout).
+    pub async fn logout_own(&self, token: &str, subject: &str) -> Result<(), TokenError> {
+        let (sid, owner) = match self.recognize(token).await? {
+            Recognized::Unknown => return Ok(()),
+            Recognized::Refresh(refresh) => {
+                let session = self.0.ledger.find::<Session>(Session::key(&refresh.sid)).await?;
+                // Its session is over and deleted.
+                let Some(session) = session else { return Ok(()) };
+                (Some(refresh.sid), session.record.subject)
+            }
+            Recognized::Opaque(found) => (found.record.sid, found.record.subject),
+            Recognized::Jwt(claims) => (claims.session_id().map(str::to_owned), claims.subject().map(str::to_owned)),
+        };
+        if owner.as_deref() != Some(subject) {
+            return Err(TokenError::new(TokenErrorKind::NotYours, "the token is another subject's"));
         }
+        self.end_session_of(sid).await
     }
 
     /// Ends the session of this `sid`, with all its tokens.
@@ -139,6 +158,16 @@ impl TokenIssuer {
             })
             .await?;
         self.tell(&revoked).await
+    }
+
+    async fn end_session_of(&self, sid: Option<String>) -> Result<(), TokenError> {
+        match sid {
+            Some(sid) => self.logout_session(&sid).await,
+            None => Err(TokenError::new(
+                TokenErrorKind::UnsupportedTokenType,
+                "the token belongs to no session",
+            )),
+        }
     }
 
     async fn revoke_opaque(&self, token: &str) -> Result<(), TokenError> {

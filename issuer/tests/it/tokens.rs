@@ -328,6 +328,31 @@ async fn a_log_out_ends_one_session_by_any_of_its_tokens_and_no_other() {
 }
 
 #[tokio::test]
+async fn nobody_logs_another_subject_out_by_a_token_of_theirs() {
+    for jwt in [true, false] {
+        let world = World::new(jwt, |builder| builder).await;
+        let alice = world.issue().await;
+        let old = refresh_token(&alice).to_owned();
+        let alice = world.refresh(&alice).await.unwrap();
+        for token in [alice.access_token(), refresh_token(&alice), &old] {
+            let refused = world.issuer.logout_own(token, "bob").await.unwrap_err();
+            assert_eq!(refused.kind(), TokenErrorKind::NotYours);
+        }
+        assert!(world.is_active(alice.access_token()).await);
+        let worker = world.issuer.issue(TokenRequest::for_client("bob")).await.unwrap();
+        let of_a_client = world.issuer.logout_own(worker.access_token(), "alice").await;
+        assert_eq!(of_a_client.unwrap_err().kind(), TokenErrorKind::NotYours);
+        // One that was exchanged is as good a name for the session as the one that it was exchanged for.
+        for _ in 0..2 {
+            world.issuer.logout_own(&old, "alice").await.unwrap();
+            assert!(!world.is_active(alice.access_token()).await);
+        }
+        assert_eq!(world.refresh(&alice).await.unwrap_err(), TokenErrorKind::InvalidGrant);
+        world.issuer.logout_own("nobody knows it", "alice").await.unwrap();
+    }
+}
+
+#[tokio::test]
 async fn a_log_out_everywhere_ends_all_sessions_of_a_subject_and_leaves_the_next_one_alone() {
     for jwt in [true, false] {
         let world = World::new(jwt, |builder| builder).await;
