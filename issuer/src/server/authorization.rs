@@ -449,6 +449,7 @@ impl AuthorizationEndpoint {
             destination: visit.request.destination(),
             user_name: user.shown_name(),
             scopes: &scopes,
+            resources: &visit.request.resources,
             action: &format!("{}?{}", self.path, visit.whole_query),
             hidden: &hidden("consent", &proof),
             is_shown_again,

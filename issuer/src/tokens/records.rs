@@ -1,6 +1,9 @@
 //! What the rows of the store mean.
 
-use std::time::Duration;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use resource_protector::{CutOff, StoreError};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
@@ -333,8 +336,9 @@ impl Record for StoreOf {
 pub(crate) struct Consent {
     pub(crate) subject: String,
     pub(crate) client_id: String,
-    pub(crate) scopes: Vec<String>,
-    pub(crate) resources: Vec<String>,
+    /// Which scopes, for each resource by its name; for the issuer's own audience under the empty one. What was allowed for
+    /// one resource is not allowed for another.
+    pub(crate) allowed: BTreeMap<String, BTreeSet<String>>,
     pub(crate) expires_at: Millis,
 }
 

@@ -55,6 +55,8 @@ impl Town {
                 .grants(["authorization_code", "refresh_token", "password"])
                 .unwrap()
                 .scopes("profile email")
+                .unwrap()
+                .audiences(["https://mail.test"])
                 .unwrap(),
             Client::public("phone")
                 .unwrap()
@@ -325,6 +327,37 @@ async fn who_is_logged_in_is_not_asked_for_the_password_again_and_what_was_allow
     assert!(browser.get(&more).await.is_consent());
     // So is another client.
     assert!(browser.get(&phone()).await.is_consent());
+}
+
+#[tokio::test]
+async fn what_was_allowed_for_one_resource_is_asked_about_for_another_and_the_page_names_it() {
+    let town = Town::new().await;
+    let mut browser = town.browser();
+    let for_resource = |scope, resource| {
+        let changed = [("scope", Some(scope)), ("resource", resource)];
+        asked("web", "https://app.test/cb", &changed)
+    };
+    let page = browser.come_in(&for_resource("profile", None)).await;
+    assert!(!page.text.contains("https://mail.test"));
+    browser.decide(&page, "allow").await;
+    let mail = for_resource("profile email", Some("https://mail.test"));
+    let page = browser.get(&mail).await;
+    assert!(
+        page.is_consent() && page.text.contains("https://mail.test"),
+        "{}",
+        page.text
+    );
+    browser.decide(&page, "allow").await;
+    // Both were allowed, but `email` for the mail server alone.
+    assert!(browser.get(&mail).await.location().contains("?code="));
+    assert!(
+        browser
+            .get(&for_resource("profile", None))
+            .await
+            .location()
+            .contains("?code=")
+    );
+    assert!(browser.get(&for_resource("profile email", None)).await.is_consent());
 }
 
 #[tokio::test]
