@@ -1,6 +1,13 @@
 //! The authorization server, as browsers and clients see it.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use bytes::Bytes;
 use http::{Request, Response, StatusCode, header};
@@ -8,6 +15,7 @@ use http_body_util::{BodyExt as _, Full};
 use resource_protector::{Algorithm, MemoryRevocationList, testing::TestClock};
 use resource_protector_issuer::{
     AccessTokens, KeyRing, TokenIssuer,
+    attempts::Attempts,
     clients::{Client, ClientSecret, MemoryClients},
     grants::legacy::Password,
     server::{AuthorizationServer, AuthorizationServerBuilder, SealingKey},
@@ -444,6 +452,37 @@ async fn after_ten_wrong_passwords_even_the_right_one_has_to_wait() {
             .unwrap()
             <= 301
     );
+    town.clock.advance(Duration::from_secs(301));
+    assert_eq!(browser.sign_in(&page, "alice", PASSWORD).await.status, 303);
+}
+
+#[tokio::test]
+async fn who_tries_many_names_is_stopped_by_where_they_come_from() {
+    let is_elsewhere = Arc::new(AtomicBool::new(false));
+    let seen = Arc::clone(&is_elsewhere);
+    let town = Town::with(ISSUER, |builder| {
+        let attempts = Attempts::with_limit(3, Duration::from_secs(300)).unwrap();
+        let peer = move |_: &_| Some(if seen.load(Ordering::Relaxed) { "b" } else { "a" }.to_owned());
+        builder.peer(peer).peer_attempts(attempts)
+    })
+    .await;
+    let mut browser = town.browser();
+    let page = browser.get(&web()).await;
+    for name in ["bob", "carol"] {
+        assert_eq!(browser.sign_in(&page, name, "wrong").await.status, 403);
+    }
+    // One's own account makes up for nothing.
+    let mut own = browser.clone();
+    assert_eq!(own.sign_in(&page, "alice", PASSWORD).await.status, 303);
+    assert_eq!(browser.sign_in(&page, "dave", "wrong").await.status, 403);
+    for (name, password) in [("erin", "wrong"), ("alice", PASSWORD)] {
+        let refused = browser.sign_in(&page, name, password).await;
+        assert_eq!(refused.status, 429);
+        assert!(refused.headers.contains_key(header::RETRY_AFTER));
+    }
+    is_elsewhere.store(true, Ordering::Relaxed);
+    assert_eq!(browser.clone().sign_in(&page, "alice", PASSWORD).await.status, 303);
+    is_elsewhere.store(false, Ordering::Relaxed);
     town.clock.advance(Duration::from_secs(301));
     assert_eq!(browser.sign_in(&page, "alice", PASSWORD).await.status, 303);
 }
