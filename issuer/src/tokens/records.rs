@@ -69,7 +69,7 @@ pub(crate) fn was<R: Record>(found: Option<&Found<R>>) -> Was {
 }
 
 /// What one log-in has led to: all tokens that were issued on the strength of it, which end together.
-#[derive(Clone, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Session {
     pub(crate) sid: String,
     /// `None` where the client stands for itself.
@@ -87,6 +87,8 @@ pub(crate) struct Session {
     /// How often its refresh token was exchanged.
     pub(crate) generation: u64,
     pub(crate) rotated_at: Option<Millis>,
+    /// The identifier of the refresh token that was exchanged last.
+    pub(crate) exchanged: Option<String>,
     /// When the last access token that may rest on it is over.
     pub(crate) last_token_over_at: Millis,
     /// The latest `iat` of its access tokens.

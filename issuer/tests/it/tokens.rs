@@ -9,7 +9,7 @@ use resource_protector::{
 use resource_protector_issuer::{
     AccessTokens, CodeRequest, IssuedTokens, KeyRing, SubjectRule, TokenErrorKind, TokenIssuer, TokenRequest,
     TokenTable, TokenUse,
-    store::{Kind, Listing, MemoryStore, Store as _},
+    store::{Key, Kind, Listing, MemoryStore, Store as _},
 };
 use serde_json::json;
 
@@ -209,9 +209,9 @@ async fn within_the_grace_window_the_last_refresh_token_is_exchanged_again_and_n
     // They are of one generation: when one of them is exchanged, the other is old.
     world.clock.advance(Duration::from_secs(9));
     let next = world.refresh(&one).await.unwrap();
-    assert!(world.refresh(&other).await.is_ok(), "within the window");
+    assert!(world.refresh(&one).await.is_ok(), "within the window");
     world.clock.advance(Duration::from_secs(10));
-    assert_eq!(world.refresh(&other).await.unwrap_err(), TokenErrorKind::InvalidGrant);
+    assert_eq!(world.refresh(&one).await.unwrap_err(), TokenErrorKind::InvalidGrant);
     assert_eq!(
         world.refresh(&next).await.unwrap_err(),
         TokenErrorKind::InvalidGrant,
@@ -223,6 +223,41 @@ async fn within_the_grace_window_the_last_refresh_token_is_exchanged_again_and_n
     let third = world.refresh(&second).await.unwrap();
     assert_eq!(world.refresh(&first).await.unwrap_err(), TokenErrorKind::InvalidGrant);
     assert_eq!(world.refresh(&third).await.unwrap_err(), TokenErrorKind::InvalidGrant);
+}
+
+#[tokio::test]
+async fn a_thief_who_follows_each_exchange_within_the_grace_window_is_found_out_with_the_next_one() {
+    let world = World::new(true, |builder| builder.rotation_grace(Duration::from_secs(10)).unwrap()).await;
+    let first = world.issue().await;
+    let own = world.refresh(&first).await.unwrap();
+    let stolen = world.refresh(&first).await.unwrap();
+    let next = world.refresh(&own).await.unwrap();
+    assert_eq!(world.refresh(&stolen).await.unwrap_err(), TokenErrorKind::InvalidGrant);
+    assert_eq!(world.refresh(&next).await.unwrap_err(), TokenErrorKind::InvalidGrant);
+}
+
+#[tokio::test]
+async fn a_refresh_token_that_comes_again_with_a_scope_that_was_not_granted_ends_the_session_too() {
+    let world = World::jwt().await;
+    let first = world.issue().await;
+    let next = world.refresh(&first).await.unwrap();
+    let again = world.issuer.refresh(refresh_token(&first), "app", Some("admin")).await;
+    assert_eq!(again.unwrap_err().kind(), TokenErrorKind::InvalidGrant);
+    assert_eq!(world.refresh(&next).await.unwrap_err(), TokenErrorKind::InvalidGrant);
+}
+
+#[tokio::test]
+async fn who_comes_again_and_again_within_the_grace_window_is_in_no_log_outs_way() {
+    let world = World::new(true, |builder| builder.rotation_grace(Duration::from_secs(10)).unwrap()).await;
+    let first = world.issue().await;
+    let next = world.refresh(&first).await.unwrap();
+    let session = [Key::of(Kind::Session, next.session_id())];
+    let before = world.store.load(&session).await.unwrap();
+    // A log-out that has looked by now.
+    for _ in 0..20 {
+        world.refresh(&first).await.unwrap();
+    }
+    assert_eq!(world.store.load(&session).await.unwrap(), before);
 }
 
 #[tokio::test]
