@@ -182,6 +182,13 @@ impl Record for AccessToken {
     }
 }
 
+impl AccessToken {
+    /// The session that it ends with. One that the application has put here may name a session of somebody else's.
+    pub(crate) fn session_of_ours(&self) -> Option<String> {
+        self.sid.clone().filter(|_| self.is_of_session)
+    }
+}
+
 /// An authorization code, under its digest.
 #[derive(Clone, Serialize, Deserialize)]
 pub(crate) struct Code {

@@ -779,3 +779,68 @@ async fn a_log_out_everywhere_ends_the_applications_own_tokens_too() {
     world.issuer.logout_everywhere("alice").await.unwrap();
     assert_eq!(present(&world.table_protector(), "t1").await.unwrap_err(), 401);
 }
+
+#[tokio::test]
+async fn a_log_out_by_a_token_that_only_names_a_session_says_that_it_belongs_to_none() {
+    let world = World::opaque().await;
+    let alices = world.issue().await;
+    let table = TokenTable::new(world.store.clone());
+    let mut record = StoredToken {
+        subject: Some("mallory".to_owned()),
+        audience: vec![API.to_owned()],
+        ..StoredToken::default()
+    };
+    record.extra.set("sid", alices.session_id()).unwrap();
+    table.insert(&OpaqueToken::new("t1"), record).await.unwrap();
+    for refused in [
+        world.issuer.logout("t1").await,
+        world.issuer.logout_own("t1", "mallory").await,
+    ] {
+        assert_eq!(refused.unwrap_err().kind(), TokenErrorKind::UnsupportedTokenType);
+    }
+    assert!(world.is_active(alices.access_token()).await);
+}
+
+#[tokio::test]
+async fn a_subject_that_nobody_is_cannot_be_logged_out_and_leaves_nothing_behind() {
+    let world = World::jwt().await;
+    for nobody in [String::new(), "x".repeat(16 * 1024 + 1)] {
+        let refused = world.issuer.logout_everywhere(&nobody).await.unwrap_err();
+        assert_eq!(refused.kind(), TokenErrorKind::Unusable);
+    }
+    world.issuer.keep_house().await.unwrap();
+    world.restarted().await;
+}
+
+#[tokio::test]
+async fn a_revocation_that_the_list_never_takes_keeps_neither_the_others_nor_a_start_nor_the_upkeep() {
+    let world = World::opaque().await;
+    let table = TokenTable::new(world.store.clone());
+    for (token, jti) in [("t1", ""), ("t2", "j2")] {
+        let mut record = StoredToken {
+            client_id: Some("app".to_owned()),
+            ..StoredToken::default()
+        };
+        record.extra.set("jti", jti).unwrap();
+        table.insert(&OpaqueToken::new(token), record).await.unwrap();
+    }
+    let refused = world.issuer.revoke("t1", "app").await.unwrap_err();
+    assert_eq!(refused.kind(), TokenErrorKind::Unusable);
+    world.issuer.revoke("t2", "app").await.unwrap();
+    world.issuer.keep_house().await.unwrap();
+    world.restarted().await;
+}
+
+#[tokio::test]
+async fn what_is_over_is_deleted_while_the_list_takes_nothing_more() {
+    let world = World::jwt().await;
+    let (first, second) = (world.issue().await, world.issue().await);
+    // It has room for one, and is shared.
+    drop(world.list.clone().capacity(1));
+    world.issuer.logout_session(first.session_id()).await.unwrap();
+    assert!(world.issuer.logout_session(second.session_id()).await.is_err());
+    world.code(world.request()).await;
+    world.clock.advance(MINUTE * 2);
+    assert!(world.issuer.keep_house().await.is_err());
+    assert_eq!(world.issuer.delete_expired().await.unwrap(), 0);
+}
