@@ -162,7 +162,8 @@ impl AuthorizationServerBuilder {
     /// nobody can lock out others from elsewhere. A value that the client can choose makes the limit useless.
     ///
     /// Whoever fails to log in 100 times in 5 min from one peer, under whatever names, is refused there, too. **Without this,
-    /// one stranger can try as many names as the processors can hash passwords for**, and keep everybody else waiting.
+    /// one stranger can try as many names as the processors can hash passwords for**, and keep everybody else waiting. Of an
+    /// address of IPv6 take the first 64 bits: the others are the stranger's to choose.
     #[must_use]
     pub fn peer(mut self, peer: impl Fn(&Parts) -> Option<String> + Send + Sync + 'static) -> Self {
         let peer: Peer = Arc::new(peer);
