@@ -48,9 +48,10 @@ type Peer = Arc<dyn Fn(&Parts) -> Option<String> + Send + Sync>;
 /// is wrong with it gets the same answer, 401 `invalid_client` with a `Basic` challenge, so that nobody learns which
 /// clients there are; and a secret is hashed and compared whether there is such a client or not.
 ///
-/// After 10 wrong secrets or assertions within 5 minutes a client is refused by 429 until these have passed. **Whoever
-/// knows its identifier can lock it out by that**, and a resource server that is locked out cannot judge tokens. Say
-/// [where requests come from](Self::peer), and a client is only locked out from there.
+/// After 10 wrong secrets or assertions within 5 minutes the next ones are 429 until these have passed. Where it is not known
+/// who sends them, a right one is accepted all the same, so that nobody who knows a client's identifier can lock it out: secrets
+/// are too long to be guessed. Say [where requests come from](Self::peer), and from where the wrong ones came nothing is
+/// looked at.
 ///
 /// An assertion has `iss` and `sub` = the client, one `aud` = the issuer, `jti`, and an `exp` no further than 5 minutes
 /// ahead. It counts once: its `jti` is remembered in the store until then. Its algorithm is one that goes with the
@@ -160,27 +161,32 @@ impl ClientAuthentication {
                 .ok_or_else(refused);
         }
         let now = self.clock.now();
-        let attempt = self.attempt(parts, &credentials.client_id);
-        self.attempts
-            .check(&attempt, now)
-            .map_err(|refused| OAuthError::too_many(refused.retry_after))?;
+        let peer = self.peer.as_ref().and_then(|peer| peer(parts));
+        // Under what failures are counted. No identifier has a line break in it.
+        let attempt = format!(
+            "client\n{}\n{}",
+            credentials.client_id,
+            peer.as_deref().unwrap_or_default()
+        );
+        let too_many = self.attempts.check(&attempt, now).err();
+        let too_many = too_many.map(|refused| OAuthError::too_many(refused.retry_after));
+        let too_many = match (too_many, &peer) {
+            (Some(too_many), Some(_)) => return Err(too_many),
+            // Whoever fails may be anybody. A proof that is right was not guessed, and strangers lock nobody out.
+            (too_many, _) => too_many,
+        };
         match self.prove(client, &credentials.proof, parts, now).await? {
             Some(client) => {
-                self.attempts.succeeded(&attempt);
+                if too_many.is_none() {
+                    self.attempts.succeeded(&attempt);
+                }
                 Ok(client)
             }
             None => {
                 self.attempts.failed(&attempt, now);
-                Err(refused())
+                Err(too_many.unwrap_or_else(refused))
             }
         }
-    }
-
-    /// Under what failures are counted.
-    fn attempt(&self, parts: &Parts, client_id: &str) -> String {
-        let peer = self.peer.as_ref().and_then(|peer| peer(parts)).unwrap_or_default();
-        // No identifier has a line break in it.
-        format!("client\n{client_id}\n{peer}")
     }
 
     /// The client, if there is one and this proves that it is the one.

@@ -432,7 +432,8 @@ async fn the_url_of_the_token_endpoint_is_an_audience_where_that_is_said() {
 
 #[tokio::test]
 async fn after_ten_wrong_secrets_a_client_waits_until_five_minutes_have_passed_and_the_right_one_is_not_looked_at() {
-    let world = World::new().strict();
+    let mut world = World::new().strict();
+    world.authentication = world.authentication.peer(|_| Some("192.0.2.1".to_owned()));
     for id in ["basic", "nobody"] {
         for _ in 0..10 {
             is_refused(world.basic(id, OTHER).await);
@@ -448,6 +449,19 @@ async fn after_ten_wrong_secrets_a_client_waits_until_five_minutes_have_passed_a
 }
 
 #[tokio::test]
+async fn where_it_is_not_known_who_fails_a_stranger_locks_no_client_out() {
+    let world = World::new().strict();
+    for _ in 0..10 {
+        is_refused(world.basic("basic", OTHER).await);
+    }
+    for _ in 0..3 {
+        let guessed = world.basic("basic", OTHER).await.unwrap_err();
+        assert_eq!(guessed.status(), StatusCode::TOO_MANY_REQUESTS);
+        assert!(world.basic("basic", SECRET).await.is_ok());
+    }
+}
+
+#[tokio::test]
 async fn the_right_secret_in_time_makes_failures_forgotten() {
     let world = World::new().strict();
     for _ in 0..3 {
@@ -460,7 +474,8 @@ async fn the_right_secret_in_time_makes_failures_forgotten() {
 
 #[tokio::test]
 async fn wrong_assertions_count_too_and_no_proof_at_all_does_not() {
-    let world = World::new().strict();
+    let mut world = World::new().strict();
+    world.authentication = world.authentication.peer(|_| Some("192.0.2.1".to_owned()));
     for _ in 0..20 {
         is_refused(world.ask(None, &[("client_id", "jwt")]).await);
     }

@@ -161,7 +161,6 @@ impl TokenIssuer {
             sid: session.sid.clone(),
             generation: session.generation,
             expires_at: now.after(self.0.lives.refresh_token).min(session.expires_at),
-            session_over_at: session.expires_at,
         }
     }
 

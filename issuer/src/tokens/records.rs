@@ -130,9 +130,8 @@ pub(crate) struct RefreshToken {
     pub(crate) sid: String,
     /// It is the one to be exchanged while the session is in this generation, and one that was exchanged afterwards.
     pub(crate) generation: u64,
+    /// Until then it is noticed if somebody comes with it again.
     pub(crate) expires_at: Millis,
-    /// When its session ends: until then it is to be noticed if somebody comes with it again.
-    pub(crate) session_over_at: Millis,
 }
 
 impl Record for RefreshToken {
@@ -143,7 +142,7 @@ impl Record for RefreshToken {
     }
 
     fn over_at(&self) -> Option<Millis> {
-        Some(self.session_over_at.max(self.expires_at))
+        Some(self.expires_at)
     }
 }
 

@@ -148,14 +148,15 @@ impl TokenIssuer {
         if own.is_some() {
             return Ok(Decision::Happened);
         }
+        // It may be deleted at any time, so it says nothing any more, not even who is a thief.
+        if presented.token.expires_at <= now {
+            return Err(TokenError::invalid_grant("the refresh token is over"));
+        }
         // Before its scope is looked at: nobody finds out by a wrong one whether a stolen token still leads somewhere.
         let turn = self.turn_of(presented, before, now);
         if turn == Exchange::Reused {
             let (change, revoked) = ended(session, now)?;
             return Ok(Decision::Commit(change, Exchanged::Reused(revoked)));
-        }
-        if presented.token.expires_at <= now {
-            return Err(TokenError::invalid_grant("the refresh token is over"));
         }
         let scope = match scope {
             None => before.scope.as_str(),
