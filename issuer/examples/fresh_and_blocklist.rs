@@ -21,12 +21,11 @@ use axum::{
     routing::{get, post},
 };
 use resource_protector::{
-    Algorithm, CurrentToken, JwtValidator, RedisRevocationList, Requirement, ResourceProtectorLayer, RevocationTerms,
-    RevokedBy,
+    Algorithm, CurrentToken, JwtValidator, RedisRevocationList, ResourceProtectorLayer, RevocationTerms, RevokedBy,
 };
 use resource_protector_issuer::{
     AccessTokens, IssuedTokens, KeyRing, TokenError, TokenIssuer, TokenRequest, endpoints::OAuthError,
-    store::MemoryStore,
+    profiles::require_fresh_token, store::MemoryStore,
 };
 use serde::Deserialize;
 
@@ -42,6 +41,8 @@ async fn me(token: CurrentToken) -> String {
     format!("hello {}\n", token.subject().unwrap_or("nobody"))
 }
 
+/// Only the first token after a log-in is fresh, and those that it is refreshed to are not. How long ago the log-in may be is for
+/// `Requirement::authenticated_within` to say.
 async fn change_password() -> &'static str {
     "whoever comes here has just logged in\n"
 }
@@ -90,12 +91,9 @@ async fn main() -> Result<(), Box<dyn Error>> {
 
     let validator = JwtValidator::with_jwks(ISSUER, keys.jwks(SystemTime::now()), AUDIENCE)?;
     let protector = ResourceProtectorLayer::new(validator).revocation(blocklist);
-    // Only the first token after a log-in is fresh, and those that it is refreshed to are not. How long ago that may be is for
-    // `Requirement::authenticated_within` to say.
-    let fresh = require(Requirement::claim("fresh", [true]));
     let app = Router::new()
         .route("/me", get(me))
-        .route("/password", post(change_password).layer(fresh))
+        .route("/password", post(change_password).layer(require_fresh_token()))
         .route("/logout", post(log_out))
         .layer(protector.clone())
         .route("/refresh", post(refresh))
@@ -118,7 +116,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
         ("200, just now", by_access(&new) + " -X POST", "/password"),
         ("200, she came back by a refresh token", by_access(&old), "/me"),
         (
-            "403, which is not enough here",
+            "401, which is not enough here",
             by_access(&old) + " -X POST",
             "/password",
         ),
