@@ -1,10 +1,11 @@
 //! An authorization server, a protected API and one SQLite file. Prints what to paste.
 //!
 //! ```sh
-//! cargo run -p resource-protector-issuer --example quickstart
+//! cargo run -p resource-protector-issuer --example issuer_quickstart
 //! ```
 //!
-//! `PORT`, `DATABASE` and `KEYS` say where; without them it is port 8000, `quickstart.db` and `quickstart.keys`.
+//! `PORT`, `DATABASE` and `KEYS` say where; without them it is port 8000, `quickstart.db` and `quickstart.keys`. Port 0 is
+//! any that is free.
 
 use std::{env, error::Error, time::Duration};
 
@@ -75,7 +76,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let setting = |name, default: &str| env::var(name).unwrap_or_else(|_| default.to_owned());
     let port: u16 = setting("PORT", "8000").parse()?;
     let listener = tokio::net::TcpListener::bind(("127.0.0.1", port)).await?;
-    let url = format!("http://127.0.0.1:{port}");
+    let url = format!("http://{}", listener.local_addr()?);
     let audience = format!("{url}/me");
 
     // Who may log in, and which clients there are.

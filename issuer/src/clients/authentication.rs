@@ -8,8 +8,8 @@ use std::{
 
 use http::request::Parts;
 use resource_protector::{
-    AccessTokenMark, Clock, JwtValidator, Moment, OptionalClaim, Presented, SetupError, StoreError, SystemClock,
-    TokenValidator as _,
+    AccessTokenMark, Algorithm, Clock, JwtValidator, Moment, OptionalClaim, Presented, SetupError, StoreError,
+    SystemClock, TokenValidator as _,
 };
 
 use super::{
@@ -24,6 +24,20 @@ use crate::{
 
 /// How far the clock of a client may differ.
 const LEEWAY: Duration = Duration::from_secs(10);
+
+/// What assertions may be signed with, each by a key that goes with it.
+pub(crate) const ASSERTION_ALGORITHMS: [Algorithm; 10] = [
+    Algorithm::RS256,
+    Algorithm::RS384,
+    Algorithm::RS512,
+    Algorithm::PS256,
+    Algorithm::PS384,
+    Algorithm::PS512,
+    Algorithm::ES256,
+    Algorithm::ES384,
+    Algorithm::ES512,
+    Algorithm::EdDSA,
+];
 
 type Peer = Arc<dyn Fn(&Parts) -> Option<String> + Send + Sync>;
 
@@ -232,6 +246,7 @@ impl ClientAuthentication {
     /// The rules of RFC 7523 §3, as far as they hold for every JWT.
     fn validator(&self, client_id: &str, jwks: &str) -> Result<JwtValidator, SetupError> {
         let validator = JwtValidator::with_jwks(client_id, jwks, self.audiences.as_slice())?
+            .algorithms(ASSERTION_ALGORITHMS)?
             .accept_types(["JWT", ""], AccessTokenMark::claim("sub", [client_id]))?
             .without_at_jwt()?
             .optional_claims([OptionalClaim::ClientId, OptionalClaim::IssuedAt])

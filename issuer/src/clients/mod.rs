@@ -15,6 +15,7 @@ use std::{future::Future, pin::Pin, sync::Arc};
 
 use resource_protector::StoreError;
 
+pub(crate) use self::authentication::ASSERTION_ALGORITHMS;
 pub use self::{
     authentication::ClientAuthentication,
     client::{Client, ClientAuthMethod},

@@ -1,8 +1,9 @@
 //! What clients can find out about the server by themselves (RFC 8414).
 
+use resource_protector::Algorithm;
 use serde::Serialize;
 
-use crate::clients::ClientAuthMethod;
+use crate::clients::{ASSERTION_ALGORITHMS, ClientAuthMethod};
 
 /// Where and how the server is asked.
 #[derive(Serialize)]
@@ -19,8 +20,11 @@ pub(super) struct Metadata {
     grant_types_supported: Vec<String>,
     code_challenge_methods_supported: [&'static str; 1],
     token_endpoint_auth_methods_supported: [&'static str; 4],
+    token_endpoint_auth_signing_alg_values_supported: [&'static str; 10],
     revocation_endpoint_auth_methods_supported: [&'static str; 4],
+    revocation_endpoint_auth_signing_alg_values_supported: [&'static str; 10],
     introspection_endpoint_auth_methods_supported: [&'static str; 3],
+    introspection_endpoint_auth_signing_alg_values_supported: [&'static str; 10],
     #[serde(skip_serializing_if = "Vec::is_empty")]
     scopes_supported: Vec<String>,
     authorization_response_iss_parameter_supported: bool,
@@ -37,6 +41,9 @@ impl Metadata {
             ClientAuthMethod::None,
         ]
         .map(ClientAuthMethod::as_str);
+        // "This metadata entry MUST be present if either of these authentication methods are specified" (RFC 8414 §2): those by
+        // which clients sign.
+        let algorithms = ASSERTION_ALGORITHMS.map(Algorithm::name);
         Self {
             issuer: issuer.to_owned(),
             authorization_endpoint: at(super::AUTHORIZE),
@@ -55,10 +62,36 @@ impl Metadata {
             grant_types_supported: grant_types,
             code_challenge_methods_supported: ["S256"],
             token_endpoint_auth_methods_supported: [basic, post, assertion, none],
+            token_endpoint_auth_signing_alg_values_supported: algorithms,
             revocation_endpoint_auth_methods_supported: [basic, post, assertion, none],
+            revocation_endpoint_auth_signing_alg_values_supported: algorithms,
             introspection_endpoint_auth_methods_supported: [basic, post, assertion],
+            introspection_endpoint_auth_signing_alg_values_supported: algorithms,
             scopes_supported: scopes,
             authorization_response_iss_parameter_supported: true,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn where_clients_may_sign_the_metadata_say_by_which_algorithms() {
+        let metadata = Metadata::new("https://auth.example.com", true, Vec::new(), Vec::new());
+        let metadata = serde_json::to_value(metadata).unwrap();
+        for endpoint in ["token", "revocation", "introspection"] {
+            let methods = metadata[format!("{endpoint}_endpoint_auth_methods_supported")].as_array();
+            assert!(methods.unwrap().iter().any(|method| method == "private_key_jwt"));
+            let algorithms = metadata[format!("{endpoint}_endpoint_auth_signing_alg_values_supported")].as_array();
+            let algorithms: Vec<_> = algorithms.unwrap().iter().filter_map(|name| name.as_str()).collect();
+            assert!(
+                algorithms.contains(&"ES256") && algorithms.contains(&"RS256"),
+                "{endpoint}"
+            );
+            // RFC 8414 §2: "The value "none" MUST NOT be used."
+            assert!(!algorithms.contains(&"none"), "{endpoint}");
         }
     }
 }

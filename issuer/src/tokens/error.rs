@@ -76,7 +76,12 @@ impl From<StoreError> for TokenError {
 
 impl From<RevokeError> for TokenError {
     fn from(error: RevokeError) -> Self {
-        Self::new(TokenErrorKind::Unavailable, format!("list of revocations: {error}"))
+        let kind = match error {
+            // Trying again would not help.
+            RevokeError::Unusable(_) => TokenErrorKind::Unusable,
+            _ => TokenErrorKind::Unavailable,
+        };
+        Self::new(kind, format!("list of revocations: {error}"))
     }
 }
 

@@ -14,6 +14,9 @@ use crate::{
     time::Millis,
 };
 
+/// The longest subject, in bytes: lists of revocations know no longer one.
+const LONGEST_SUBJECT: usize = 16 * 1024;
+
 /// What a string from outside is.
 pub(super) enum Recognized {
     Refresh(RefreshToken),
@@ -66,7 +69,7 @@ impl TokenIssuer {
         let sid = match self.recognize(token).await? {
             Recognized::Unknown => return Ok(()),
             Recognized::Refresh(refresh) => Some(refresh.sid),
-            Recognized::Opaque(found) => found.record.sid,
+            Recognized::Opaque(found) => found.record.session_of_ours(),
             Recognized::Jwt(claims) => claims.session_id().map(str::to_owned),
         };
         self.end_session_of(sid).await
@@ -87,7 +90,7 @@ impl TokenIssuer {
                 let Some(session) = session else { return Ok(()) };
                 (Some(refresh.sid), session.record.subject)
             }
-            Recognized::Opaque(found) => (found.record.sid, found.record.subject),
+            Recognized::Opaque(found) => (found.record.session_of_ours(), found.record.subject),
             Recognized::Jwt(claims) => (
                 claims.session_id().map(str::to_owned),
                 claims.subject().map(str::to_owned),
@@ -134,12 +137,24 @@ impl TokenIssuer {
     }
 
     /// Logs a subject out everywhere: all its sessions end, with all tokens that were issued until now, whether anybody knows
-    /// them or not. For a new password, a stolen device, a disabled account.
+    /// them or not. For a new password, a stolen device, a disabled account. For a client that acts for itself, the subject is
+    /// its `client_id`.
+    ///
+    /// It costs one look through the sessions of the subject where there is a list: those are ended one by one whose tokens say
+    /// that they were issued later, because the clock of another machine is ahead.
     ///
     /// # Errors
     ///
+    /// [`Unusable`](TokenErrorKind::Unusable) when the subject is empty or longer than 16 KiB, as none is;
     /// [`Unavailable`](TokenErrorKind::Unavailable) as for [`revoke`](Self::revoke).
     pub async fn logout_everywhere(&self, subject: &str) -> Result<(), TokenError> {
+        // The list would take none of them, now and whenever it is told again.
+        if !(1..=LONGEST_SUBJECT).contains(&subject.len()) {
+            return Err(TokenError::new(
+                TokenErrorKind::Unusable,
+                "expected a subject of 1 byte to 16 KiB",
+            ));
+        }
         let ledger = &self.0.ledger;
         let life = self.0.access.longest_life().unwrap_or(self.0.lives.access_token);
         let revoked = ledger
