@@ -116,7 +116,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
         ("200, just now", by_access(&new) + " -X POST", "/password"),
         ("200, she came back by a refresh token", by_access(&old), "/me"),
         (
-            "403, which is not enough here",
+            "401, which is not enough here",
             by_access(&old) + " -X POST",
             "/password",
         ),
