@@ -1,8 +1,8 @@
 """Starts the authorization server and what stands in front of the API, and stops
 what it started.
 
-`$QUICKSTART`, `$GATEWAY` and `$NGINX` are the paths of the two examples and of
-nginx; `tests/run interop` builds or finds them and sets the variables.
+`$QUICKSTART`, `$GATEWAY`, `$PYTHON_NEIGHBOUR` and `$NGINX` are the paths of the
+examples and of nginx; `tests/run interop` builds or finds them and sets the variables.
 """
 
 import json

@@ -16,6 +16,9 @@ const MAX_JWKS: usize = 64 * 1024;
 
 /// An application that gets tokens, or a resource server that asks about them, as the authorization server knows it.
 ///
+/// **No stranger may choose an identifier**: in the tokens that a client gets for itself it is the `sub` (RFC 9068 §2.2), where
+/// resource servers look for users. Whoever registers a client under a user's subject is that user there (RFC 9700 §4.15).
+///
 /// What it may do is said here, and nothing is allowed unless it is said. It serializes to JSON, with secrets only as
 /// digests, and is checked again when it is read.
 ///

@@ -1,6 +1,6 @@
 //! Tokens as Flask-JWT-Extended makes them.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use resource_protector::{
     Clock, CurrentToken, CutOff, HmacAlgorithm, JwtValidator, RevocationTerms, RevokedBy, SetupError,
@@ -222,13 +222,9 @@ impl FlaskJwtExtended {
         })
     }
 
-    /// The name under which a list of revocations knows the issuer: what is in `iss`, or `flask-jwt-extended`.
-    pub fn issuer_name(&self) -> &str {
-        self.shared.issuer_name()
-    }
-
     /// The terms of a list of revocations that fits these tokens: by `jti`, as a blocklist has it, or by subject. Sessions
-    /// and clients are not in them. Give it the longest life of all tokens that the list is to revoke.
+    /// and clients are not in them. Give it the longest life of all tokens that the list is to revoke. Those that name no
+    /// issuer are known to it under `flask-jwt-extended`.
     ///
     /// # Errors
     ///
@@ -244,6 +240,12 @@ impl FlaskJwtExtended {
     /// What revokes this one token, until it is over; `None` where it has no `jti`, which no profile accepts.
     pub fn cut_off(&self, token: &CurrentToken) -> Option<CutOff> {
         self.shared.cut_off(token)
+    }
+
+    /// What revokes all tokens about this user that were issued before that moment: a log-out everywhere, a new password, a
+    /// disabled account. It is two cut-offs while an issuer is being [introduced](Self::issuer_or_none), else one.
+    pub fn cut_offs_of(&self, subject: &str, issued_before: SystemTime) -> Vec<CutOff> {
+        self.shared.cut_offs_of(subject, issued_before)
     }
 }
 

@@ -25,7 +25,8 @@ pub(super) struct Shared {
     secret: Arc<[u8]>,
     algorithm: HmacAlgorithm,
     mac: hmac::Algorithm,
-    /// What tokens that name no issuer are taken for.
+    /// Whose tokens those are taken for that name no issuer. It stays when one is introduced, so that what was revoked before
+    /// stays revoked.
     assumed_issuer: &'static str,
     issuer: Option<String>,
     /// Whether tokens may name no issuer.
@@ -116,20 +117,30 @@ impl Shared {
     }
 
     /// Who issues the tokens: as they say, or as is assumed.
-    pub(super) fn issuer_name(&self) -> &str {
+    fn issuer_name(&self) -> &str {
         self.issuer.as_deref().unwrap_or(self.assumed_issuer)
     }
 
     pub(super) fn terms(&self, by: &[RevokedBy], longest_life: Duration) -> Result<RevocationTerms, SetupError> {
-        RevocationTerms::new(by.iter().copied(), longest_life)?.assume_issuer(self.issuer_name())
+        RevocationTerms::new(by.iter().copied(), longest_life)?.assume_issuer(self.assumed_issuer)
     }
 
     pub(super) fn cut_off(&self, token: &CurrentToken) -> Option<CutOff> {
-        let cut_off = CutOff::token(token.issuer().unwrap_or(self.issuer_name()), token.jwt_id()?);
+        let issuer = token.issuer().unwrap_or(self.assumed_issuer);
+        let cut_off = CutOff::token(issuer, token.jwt_id()?);
         Some(match token.expires_at() {
             Some(exp) => cut_off.until(exp),
             None => cut_off,
         })
+    }
+
+    /// One for each name that the subject's tokens may be under.
+    pub(super) fn cut_offs_of(&self, subject: &str, issued_before: SystemTime) -> Vec<CutOff> {
+        let assumed = self.may_lack_issuer.then_some(self.assumed_issuer);
+        let names = self.issuer.as_deref().into_iter().chain(assumed);
+        names
+            .map(|name| CutOff::subject(name, subject, issued_before))
+            .collect()
     }
 
     pub(super) fn validator(&self, kind: &Kind<'_>) -> Result<JwtValidator, SetupError> {

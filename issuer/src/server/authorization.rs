@@ -21,7 +21,7 @@ use super::{
     sign_in::{LogIn, LogIns},
 };
 use crate::{
-    attempts::Attempts,
+    attempts::{Attempt, Attempts, TooMany},
     clients::{AnyClients, Client},
     endpoints::{Answer, BoxError, Form, read},
     grants,
@@ -44,6 +44,8 @@ pub(super) struct AuthorizationEndpoint {
     pub(super) log_ins: LogIns,
     pub(super) attempts: Attempts,
     pub(super) peer: Option<Peer>,
+    /// Failures of one peer under any names.
+    pub(super) peer_attempts: Attempts,
     /// What scopes allow, in words.
     pub(super) scopes: BTreeMap<String, String>,
     pub(super) path: String,
@@ -260,25 +262,30 @@ impl AuthorizationEndpoint {
             return Ok(self.sign_in_page(visit, username, Some(SignInProblem::OutOfDate)));
         }
         let now = self.issuer.now();
-        let peer = self.peer.as_ref().and_then(|peer| peer(parts)).unwrap_or_default();
+        let peer = self.peer.as_ref().and_then(|peer| peer(parts));
+        // Each name has its own count, and each try costs a hash: whoever tries many names is stopped by where they come from.
+        let of_peer = peer.as_ref().map(|peer| self.peer_attempts.begin(peer, now));
+        let of_peer = match of_peer.transpose() {
+            Ok(of_peer) => of_peer,
+            Err(too_many) => return Ok(self.too_many(too_many)),
+        };
+        let peer = peer.unwrap_or_default();
         // As the directory compares it: another spelling is no further attempt. None has a line break in it.
         let name = Username::parse(username);
         let name = name.as_ref().map_or("", Username::as_str);
         let attempt = match self.attempts.begin(&format!("user\n{name}\n{peer}"), now) {
             Ok(attempt) => attempt,
             Err(too_many) => {
-                let wait = too_many.retry_after;
-                let trouble = Trouble::TooManyAttempts { wait };
-                let mut answer = self.error(StatusCode::TOO_MANY_REQUESTS, trouble, None);
-                let seconds = wait.as_secs().saturating_add(1);
-                answer.headers_mut().insert(RETRY_AFTER, HeaderValue::from(seconds));
-                return Ok(answer);
+                // Nothing was hashed.
+                of_peer.into_iter().for_each(Attempt::undecided);
+                return Ok(self.too_many(too_many));
             }
         };
         let user = match self.users.authenticate(username, password).await {
             Ok(user) => user,
             Err(error) => {
                 attempt.undecided();
+                of_peer.into_iter().for_each(Attempt::undecided);
                 return Err(error.into());
             }
         };
@@ -292,6 +299,8 @@ impl AuthorizationEndpoint {
             return Ok(self.sign_in_page(visit, username, Some(SignInProblem::Refused)));
         };
         attempt.succeeded();
+        // It does not count, and makes up for nothing: a stranger may have an account, too.
+        of_peer.into_iter().for_each(Attempt::undecided);
         let epoch = self.issuer.logouts_of(&user.subject).await?;
         let log_in = self.log_ins.start(&user.subject, epoch, now.wall)?;
         let made_for = self.log_ins.made_for(&log_in, visit.query);
@@ -309,6 +318,15 @@ impl AuthorizationEndpoint {
             answer.headers_mut().append(SET_COOKIE, cookie);
         }
         Ok(answer)
+    }
+
+    fn too_many(&self, too_many: TooMany) -> Answer {
+        let wait = too_many.retry_after;
+        let trouble = Trouble::TooManyAttempts { wait };
+        let mut answer = self.error(StatusCode::TOO_MANY_REQUESTS, trouble, None);
+        let seconds = wait.as_secs().saturating_add(1);
+        answer.headers_mut().insert(RETRY_AFTER, HeaderValue::from(seconds));
+        answer
     }
 
     async fn consent(&self, visit: &Visit<'_>, form: &Form) -> Result<Answer, Stop> {
@@ -449,6 +467,7 @@ impl AuthorizationEndpoint {
             destination: visit.request.destination(),
             user_name: user.shown_name(),
             scopes: &scopes,
+            resources: &visit.request.resources,
             action: &format!("{}?{}", self.path, visit.whole_query),
             hidden: &hidden("consent", &proof),
             is_shown_again,

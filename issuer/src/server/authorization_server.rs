@@ -120,6 +120,7 @@ impl AuthorizationServer {
                 log_ins: LogIns::new(key, Duration::from_secs(8 * 3600)),
                 attempts: Attempts::new(),
                 peer: None,
+                peer_attempts: Attempts::with_limit(100, Duration::from_secs(300))?,
                 scopes: BTreeMap::new(),
                 path: format!("{path}{AUTHORIZE}"),
                 has_implicit_grant: false,
@@ -159,12 +160,24 @@ impl AuthorizationServerBuilder {
     /// Says where a request comes from: the address of its connection, from the request's extensions, or what a **trusted**
     /// proxy has written. Then failed attempts to authenticate are counted for each user and each client from each peer, and
     /// nobody can lock out others from elsewhere. A value that the client can choose makes the limit useless.
+    ///
+    /// Whoever fails to log in 100 times in 5 min from one peer, under whatever names, is refused there, too. **Without this,
+    /// one stranger can try as many names as the processors can hash passwords for**, and keep everybody else waiting. Of an
+    /// address of IPv6 take the first 64 bits: the others are the stranger's to choose.
     #[must_use]
     pub fn peer(mut self, peer: impl Fn(&Parts) -> Option<String> + Send + Sync + 'static) -> Self {
         let peer: Peer = Arc::new(peer);
         let same = Arc::clone(&peer);
         self.authentication = self.authentication.peer(move |parts| same(parts));
         self.authorize.peer = Some(peer);
+        self
+    }
+
+    /// Counts the failed log-ins of each [peer](Self::peer), under whatever names, here, in place of 100 in 5 min: for peers that
+    /// many users share, such as the gateway of a company.
+    #[must_use]
+    pub fn peer_attempts(mut self, attempts: Attempts) -> Self {
+        self.authorize.peer_attempts = attempts;
         self
     }
 

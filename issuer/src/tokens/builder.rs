@@ -108,9 +108,11 @@ impl TokenIssuerBuilder {
         Ok(self)
     }
 
-    /// For how long after its exchange a refresh token may be exchanged once more, because the answer got lost on the way or
-    /// two tabs came at once; not at all unless set. All tokens that come of it are of one generation: when one of them is
-    /// exchanged, the others are old, so that a thief who came within that time is found out with the next exchange.
+    /// For how long after its exchange the refresh token that was exchanged last may be exchanged once more, because the answer
+    /// got lost on the way or two tabs came at once; not at all unless set. Without it, whoever got no answer, because a process
+    /// or the network failed after the exchange, is taken for a thief when they come again, and has to log in (RFC 9700
+    /// §4.14.2). All tokens that come of it are of one generation: when one of them is exchanged, the others are old at once, so
+    /// that a thief who came within that time is found out with the next exchange.
     ///
     /// # Errors
     ///

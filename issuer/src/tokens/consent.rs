@@ -35,8 +35,11 @@ impl TokenIssuer {
         };
         let consent = found.record;
         let is_over = consent.expires_at <= Millis::floor(self.now().wall);
-        let covers = |given: &[String], asked: &[String]| asked.iter().all(|one| given.contains(one));
-        Ok(!is_over && covers(&consent.scopes, scopes) && covers(&consent.resources, resources))
+        let covers = |resource: &str| {
+            let allowed = consent.allowed.get(resource);
+            allowed.is_some_and(|allowed| scopes.iter().all(|scope| allowed.contains(scope)))
+        };
+        Ok(!is_over && asked_for(resources).all(covers))
     }
 
     /// Remembers what a user has allowed a client, beside what was allowed before.
@@ -55,17 +58,17 @@ impl TokenIssuer {
                 let now = Millis::floor(self.now().wall);
                 let before = found.as_ref().map(|found| &found.record);
                 let before = before.filter(|consent| consent.expires_at > now);
-                let both = |before: Option<&Vec<String>>, more: &[String]| {
-                    let mut all: Vec<_> = before.into_iter().flatten().chain(more).cloned().collect();
-                    all.sort();
-                    all.dedup();
-                    all
-                };
+                let mut allowed = before.map(|consent| consent.allowed.clone()).unwrap_or_default();
+                for resource in asked_for(resources) {
+                    allowed
+                        .entry(resource.to_owned())
+                        .or_default()
+                        .extend(scopes.iter().cloned());
+                }
                 let after = Consent {
                     subject: subject.to_owned(),
                     client_id: client_id.to_owned(),
-                    scopes: both(before.map(|consent| &consent.scopes), scopes),
-                    resources: both(before.map(|consent| &consent.resources), resources),
+                    allowed,
                     expires_at: now.after(REMEMBERED),
                 };
                 let change = Change::new().step(key.clone(), was(found.as_ref()), after.put()?);
@@ -73,6 +76,12 @@ impl TokenIssuer {
             })
             .await
     }
+}
+
+/// The names of the resources that a consent is about: that of the issuer's own audience is empty, as no resource is.
+fn asked_for(resources: &[String]) -> impl Iterator<Item = &str> {
+    let own = resources.is_empty().then_some("");
+    own.into_iter().chain(resources.iter().map(String::as_str))
 }
 
 /// As JSON, so that no two pairs make one name.

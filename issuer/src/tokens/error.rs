@@ -23,7 +23,7 @@ pub enum TokenErrorKind {
     InvalidGrant,
     /// More was asked for than was granted, or it cannot be read: `invalid_scope` (RFC 6749 §5.2).
     InvalidScope,
-    /// The token is another client's, who alone may revoke it (RFC 7009 §2.1).
+    /// The token is another client's, who alone may revoke it (RFC 7009 §2.1), or another subject's.
     NotYours,
     /// A token of this kind cannot be revoked here: `unsupported_token_type` (RFC 7009 §2.2.1).
     UnsupportedTokenType,
@@ -76,7 +76,12 @@ impl From<StoreError> for TokenError {
 
 impl From<RevokeError> for TokenError {
     fn from(error: RevokeError) -> Self {
-        Self::new(TokenErrorKind::Unavailable, format!("list of revocations: {error}"))
+        let kind = match error {
+            // Trying again would not help.
+            RevokeError::Unusable(_) => TokenErrorKind::Unusable,
+            _ => TokenErrorKind::Unavailable,
+        };
+        Self::new(kind, format!("list of revocations: {error}"))
     }
 }
 

@@ -161,6 +161,8 @@ pub(super) fn verified(keys: &KeyRing, token: &str, issuer: &str, now: Moment) -
     }
     let audience = resource_protector::Audience::dangerous_any_even_tokens_meant_for_others();
     let validator = JwtValidator::with_jwks(issuer, keys.jwks(now.wall), audience).ok()?;
+    // It is for one token: nothing is remembered, and no room made for it.
+    let validator = validator.capacity(0);
     let (request, ()) = http::Request::new(()).into_parts();
     validator.validate_now(&Presented::new(token, &request, now))?.ok()
 }

@@ -133,6 +133,7 @@ impl TokenIssuer {
             logouts: subject.map_or(0, |subject| subject.record.logouts),
             generation: 0,
             rotated_at: None,
+            exchanged: None,
             last_token_over_at: now,
             last_token_issued_at: now,
         };

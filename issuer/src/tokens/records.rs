@@ -1,6 +1,9 @@
 //! What the rows of the store mean.
 
-use std::time::Duration;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use resource_protector::{CutOff, StoreError};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
@@ -84,6 +87,8 @@ pub(crate) struct Session {
     /// How often its refresh token was exchanged.
     pub(crate) generation: u64,
     pub(crate) rotated_at: Option<Millis>,
+    /// The identifier of the refresh token that was exchanged last.
+    pub(crate) exchanged: Option<String>,
     /// When the last access token that may rest on it is over.
     pub(crate) last_token_over_at: Millis,
     /// The latest `iat` of its access tokens.
@@ -174,6 +179,13 @@ impl Record for AccessToken {
 
     fn over_at(&self) -> Option<Millis> {
         self.expires_at
+    }
+}
+
+impl AccessToken {
+    /// The session that it ends with. One that the application has put here may name a session of somebody else's.
+    pub(crate) fn session_of_ours(&self) -> Option<String> {
+        self.sid.clone().filter(|_| self.is_of_session)
     }
 }
 
@@ -333,8 +345,9 @@ impl Record for StoreOf {
 pub(crate) struct Consent {
     pub(crate) subject: String,
     pub(crate) client_id: String,
-    pub(crate) scopes: Vec<String>,
-    pub(crate) resources: Vec<String>,
+    /// Which scopes, for each resource by its name; for the issuer's own audience under the empty one. What was allowed for
+    /// one resource is not allowed for another.
+    pub(crate) allowed: BTreeMap<String, BTreeSet<String>>,
     pub(crate) expires_at: Millis,
 }
 

@@ -11,11 +11,18 @@ use super::{
     revoke::ended,
 };
 use crate::{
-    store::{Becomes, Change, Key, Kind, Was},
+    store::{Becomes, Change, Id, Key, Kind, Was},
     time::Millis,
 };
 
+/// The refresh token that somebody comes with.
+struct Presented<'a> {
+    id: &'a Id,
+    token: &'a RefreshToken,
+}
+
 /// What a refresh token is good for.
+#[derive(Clone, Copy, PartialEq, Eq)]
 enum Exchange {
     /// It is the one whose turn it is.
     Next,
@@ -70,8 +77,12 @@ impl TokenIssuer {
                     self.judge_subject(subject).await?;
                 }
                 let own = ledger.find::<RefreshToken>(drawn.refresh_key()).await?;
+                let presented = Presented {
+                    id: &key.id,
+                    token: &refresh.record,
+                };
                 self.exchange(
-                    &refresh.record,
+                    &presented,
                     own.as_ref(),
                     &session,
                     subject.as_ref(),
@@ -118,7 +129,7 @@ impl TokenIssuer {
 
     fn exchange(
         &self,
-        refresh: &RefreshToken,
+        presented: &Presented<'_>,
         own: Option<&Found<RefreshToken>>,
         session: &Found<Session>,
         subject: Option<&Found<Subject>>,
@@ -134,6 +145,18 @@ impl TokenIssuer {
         if !before.is_alive(subject) || before.expires_at <= now {
             return Err(TokenError::invalid_grant("the session is over"));
         }
+        if own.is_some() {
+            return Ok(Decision::Happened);
+        }
+        // Before its scope is looked at: nobody finds out by a wrong one whether a stolen token still leads somewhere.
+        let turn = self.turn_of(presented, before, now);
+        if turn == Exchange::Reused {
+            let (change, revoked) = ended(session, now)?;
+            return Ok(Decision::Commit(change, Exchanged::Reused(revoked)));
+        }
+        if presented.token.expires_at <= now {
+            return Err(TokenError::invalid_grant("the refresh token is over"));
+        }
         let scope = match scope {
             None => before.scope.as_str(),
             Some(scope) if covers(&before.scope, scope) => scope,
@@ -144,26 +167,16 @@ impl TokenIssuer {
                 ));
             }
         };
-        if own.is_some() {
-            return Ok(Decision::Happened);
-        }
         let mut after = before.clone();
-        match self.turn_of(refresh, before, now) {
-            Exchange::Reused => {
-                let (change, revoked) = ended(session, now)?;
-                return Ok(Decision::Commit(change, Exchanged::Reused(revoked)));
-            }
-            _ if refresh.expires_at <= now => return Err(TokenError::invalid_grant("the refresh token is over")),
-            Exchange::Next => {
-                after.generation += 1;
-                after.rotated_at = Some(now);
-            }
-            Exchange::Again => {}
+        if turn == Exchange::Next {
+            after.generation += 1;
+            after.rotated_at = Some(now);
+            after.exchanged = Some(presented.id.as_str().to_owned());
         }
         let minted = self.mint(&after, scope, false, drawn, subject)?;
         minted.note_in(&mut after);
         let next = self.refresh_token_of(&after, now);
-        // Many who come at once within the grace window are in nobody's way.
+        // Who comes again and again changes nothing, and is in no log-out's way.
         let becomes = match after == *before {
             true => Becomes::Same,
             false => after.put()?,
@@ -178,11 +191,12 @@ impl TokenIssuer {
         Ok(Decision::Commit(change, Exchanged::Issued(issued)))
     }
 
-    fn turn_of(&self, refresh: &RefreshToken, session: &Session, now: Millis) -> Exchange {
-        if refresh.generation == session.generation {
+    fn turn_of(&self, presented: &Presented<'_>, session: &Session, now: Millis) -> Exchange {
+        if presented.token.generation == session.generation {
             return Exchange::Next;
         }
-        let is_last = refresh.generation.checked_add(1) == Some(session.generation);
+        // No other of its generation: a thief with that one would follow each exchange within the grace, and never be found.
+        let is_last = session.exchanged.as_deref() == Some(presented.id.as_str());
         let grace_ends = session.rotated_at.map(|at| at.after(self.0.lives.rotation_grace));
         match is_last && grace_ends.is_some_and(|end| now < end) {
             true => Exchange::Again,

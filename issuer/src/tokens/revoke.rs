@@ -14,6 +14,9 @@ use crate::{
     time::Millis,
 };
 
+/// The longest subject, in bytes: lists of revocations know no longer one.
+const LONGEST_SUBJECT: usize = 16 * 1024;
+
 /// What a string from outside is.
 pub(super) enum Recognized {
     Refresh(RefreshToken),
@@ -55,7 +58,8 @@ impl TokenIssuer {
     /// Logs out: ends the session that this token belongs to, be it an access token or a refresh token, with all its tokens.
     /// A token that is unknown, over or taken back already is no error.
     ///
-    /// Whoever calls it has made sure that the token is the user's own, as it is when it came with their request.
+    /// Whoever calls it has made sure that the token is the user's own, as the access token of their request is. For one of
+    /// which only they say so there is [`logout_own`](Self::logout_own).
     ///
     /// # Errors
     ///
@@ -65,16 +69,40 @@ impl TokenIssuer {
         let sid = match self.recognize(token).await? {
             Recognized::Unknown => return Ok(()),
             Recognized::Refresh(refresh) => Some(refresh.sid),
-            Recognized::Opaque(found) => found.record.sid,
+            Recognized::Opaque(found) => found.record.session_of_ours(),
             Recognized::Jwt(claims) => claims.session_id().map(str::to_owned),
         };
-        match sid {
-            Some(sid) => self.logout_session(&sid).await,
-            None => Err(TokenError::new(
-                TokenErrorKind::UnsupportedTokenType,
-                "the token belongs to no session",
-            )),
+        self.end_session_of(sid).await
+    }
+
+    /// Logs this subject out of the session that a token belongs to, as [`logout`](Self::logout), if the token is the subject's
+    /// own: for a token that stands in the body of a request, where anybody's may stand.
+    ///
+    /// # Errors
+    ///
+    /// [`NotYours`](TokenErrorKind::NotYours) when it is another subject's; and those of [`logout`](Self::logout).
+    pub async fn logout_own(&self, token: &str, subject: &str) -> Result<(), TokenError> {
+        let (sid, owner) = match self.recognize(token).await? {
+            Recognized::Unknown => return Ok(()),
+            Recognized::Refresh(refresh) => {
+                let session = self.0.ledger.find::<Session>(Session::key(&refresh.sid)).await?;
+                // Its session is over and deleted.
+                let Some(session) = session else { return Ok(()) };
+                (Some(refresh.sid), session.record.subject)
+            }
+            Recognized::Opaque(found) => (found.record.session_of_ours(), found.record.subject),
+            Recognized::Jwt(claims) => (
+                claims.session_id().map(str::to_owned),
+                claims.subject().map(str::to_owned),
+            ),
+        };
+        if owner.as_deref() != Some(subject) {
+            return Err(TokenError::new(
+                TokenErrorKind::NotYours,
+                "the token is another subject's",
+            ));
         }
+        self.end_session_of(sid).await
     }
 
     /// Ends the session of this `sid`, with all its tokens.
@@ -109,12 +137,24 @@ impl TokenIssuer {
     }
 
     /// Logs a subject out everywhere: all its sessions end, with all tokens that were issued until now, whether anybody knows
-    /// them or not. For a new password, a stolen device, a disabled account.
+    /// them or not. For a new password, a stolen device, a disabled account. For a client that acts for itself, the subject is
+    /// its `client_id`.
+    ///
+    /// It costs one look through the sessions of the subject where there is a list: those are ended one by one whose tokens say
+    /// that they were issued later, because the clock of another machine is ahead.
     ///
     /// # Errors
     ///
+    /// [`Unusable`](TokenErrorKind::Unusable) when the subject is empty or longer than 16 KiB, as none is;
     /// [`Unavailable`](TokenErrorKind::Unavailable) as for [`revoke`](Self::revoke).
     pub async fn logout_everywhere(&self, subject: &str) -> Result<(), TokenError> {
+        // The list would take none of them, now and whenever it is told again.
+        if !(1..=LONGEST_SUBJECT).contains(&subject.len()) {
+            return Err(TokenError::new(
+                TokenErrorKind::Unusable,
+                "expected a subject of 1 byte to 16 KiB",
+            ));
+        }
         let ledger = &self.0.ledger;
         let life = self.0.access.longest_life().unwrap_or(self.0.lives.access_token);
         let revoked = ledger
@@ -139,6 +179,16 @@ impl TokenIssuer {
             })
             .await?;
         self.tell(&revoked).await
+    }
+
+    async fn end_session_of(&self, sid: Option<String>) -> Result<(), TokenError> {
+        match sid {
+            Some(sid) => self.logout_session(&sid).await,
+            None => Err(TokenError::new(
+                TokenErrorKind::UnsupportedTokenType,
+                "the token belongs to no session",
+            )),
+        }
     }
 
     async fn revoke_opaque(&self, token: &str) -> Result<(), TokenError> {

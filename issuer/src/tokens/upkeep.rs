@@ -5,12 +5,13 @@ use std::{convert::Infallible, time::Duration};
 use resource_protector::SetupError;
 
 use super::{
-    TokenError, TokenIssuer,
+    TokenError, TokenErrorKind, TokenIssuer,
     access::Form,
     ledger::Decision,
     records::{By, Found, Record as _, Revoked, Session, StoreOf, Subject},
 };
 use crate::{
+    keys::KeyError,
     store::{Change, Id, Key, Kind, Listing, Was},
     time::Millis,
 };
@@ -49,13 +50,20 @@ impl TokenIssuer {
     ///
     /// When the store or the list cannot be reached.
     pub async fn keep_house(&self) -> Result<usize, TokenError> {
-        self.tell_all(Some(Revoked::untold())).await?;
-        let now = self.now().wall;
-        if let Form::Jwt(keys) = &self.0.access.form {
-            let forgotten = keys.forget_retired(now);
-            forgotten.map_err(|error| TokenError::new(super::TokenErrorKind::Unavailable, error.to_string()))?;
-        }
-        self.delete_expired().await
+        let told = self.tell_all(Some(Revoked::untold())).await;
+        let forgotten = self.forget_keys();
+        // What is over goes whatever the others say: rows would pile up for as long as a list is full or away.
+        let deleted = self.delete_expired().await;
+        told.and(forgotten).and(deleted)
+    }
+
+    fn forget_keys(&self) -> Result<(), TokenError> {
+        let Form::Jwt(keys) = &self.0.access.form else {
+            return Ok(());
+        };
+        let forgotten = keys.forget_retired(self.now().wall);
+        let problem = |error: KeyError| TokenError::new(TokenErrorKind::Unavailable, error.to_string());
+        forgotten.map(drop).map_err(problem)
     }
 
     /// Deletes what has expired, and says how many rows that were.
@@ -144,9 +152,9 @@ impl TokenIssuer {
     }
 
     async fn tell_all(&self, owner: Option<Id>) -> Result<(), TokenError> {
-        if self.0.access.list.is_none() {
+        let Some(list) = &self.0.access.list else {
             return Ok(());
-        }
+        };
         let mut after = None;
         loop {
             let listing = Listing {
@@ -158,13 +166,22 @@ impl TokenIssuer {
             let rows = self.0.ledger.store().list(&listing).await?;
             for (_, row) in &rows {
                 let revoked = Found::<Revoked>::read(row)?.record;
-                match revoked.told {
-                    false => self.tell(&revoked).await?,
-                    true => {
-                        if let Some(list) = &self.0.access.list {
-                            list.revoke(revoked.cut_off(&self.0.issuer)).await?;
-                        }
-                    }
+                let told = match revoked.told {
+                    false => self.tell(&revoked).await,
+                    true => list
+                        .revoke(revoked.cut_off(&self.0.issuer))
+                        .await
+                        .map_err(TokenError::from),
+                };
+                match told {
+                    // The others are told all the same, and a server starts all the same.
+                    Err(error) if error.kind() == TokenErrorKind::Unusable => tracing::error!(
+                        target: "resource_protector_issuer::upkeep",
+                        event = "revocation_unusable",
+                        %error,
+                        "the list of revocations will never take one of them"
+                    ),
+                    told => told?,
                 }
             }
             match rows.last() {

@@ -256,26 +256,39 @@ impl SubjectRule for StoredUsers {
 impl UserDirectory for StoredUsers {
     async fn authenticate(&self, username: &str, password: &str) -> Result<Option<User>, StoreError> {
         let username = Username::parse(username);
-        let found = match &username {
+        let mut found = match &username {
             Some(username) => self.load(username).await?,
             None => None,
         };
-        let hash = found.as_ref().map(|(_, kept)| kept.password.clone());
-        let verdict = self.passwords.verify(password, hash).await?;
-        let (Some(username), Some((version, mut kept))) = (username, found) else {
-            return Ok(None);
-        };
-        match verdict {
-            Verdict::Wrong => return Ok(None),
-            Verdict::Right => {}
-            Verdict::RightAndRehashed(hash) => {
+        for _ in 0..TRIES {
+            let hash = found.as_ref().map(|(_, kept)| kept.password.clone());
+            let verdict = self.passwords.verify(password, hash).await?;
+            let (Some(username), Some((_, held_against))) = (&username, &found) else {
+                return Ok(None);
+            };
+            if verdict == Verdict::Wrong {
+                return Ok(None);
+            }
+            // The hash took its time, and may have waited for others. Was the password replaced meanwhile, it counts for
+            // nothing: whoever replaced it has logged out everywhere by now, and would not reach who comes in after that.
+            let now = self.load(username).await?;
+            let is_replaced = |(_, kept): &(Version, Kept)| kept.password != held_against.password;
+            if now.as_ref().is_none_or(is_replaced) {
+                found = now;
+                continue;
+            }
+            let Some((version, mut kept)) = now else {
+                return Ok(None);
+            };
+            if let Verdict::RightAndRehashed(hash) = verdict {
                 kept.password = hash;
-                if let Err(error) = self.keep_rehashed(&username, version, &kept).await {
+                if let Err(error) = self.keep_rehashed(username, version, &kept).await {
                     tracing::warn!(target: "resource_protector_issuer::users", %error, "a hash made anew is not kept");
                 }
             }
+            return Ok(kept.is_active.then(|| kept.into()));
         }
-        Ok(kept.is_active.then(|| kept.into()))
+        Err(StoreError::new("others change the same user all the time"))
     }
 
     async fn find(&self, subject: &str) -> Result<Option<User>, StoreError> {
@@ -410,6 +423,25 @@ mod tests {
         users.set_password(&alice.subject, "battery staple").await.unwrap();
         assert_eq!(log_in(&users, "alice", PASSWORD).await, None);
         assert_eq!(log_in(&users, "alice", "battery staple").await, Some(alice));
+    }
+
+    #[tokio::test]
+    async fn a_password_that_is_replaced_while_it_is_hashed_logs_nobody_in() {
+        let store = Arc::new(MemoryStore::new());
+        let (door, office) = (
+            StoredUsers::new(Arc::clone(&store), passwords()),
+            StoredUsers::new(Arc::clone(&store), passwords()),
+        );
+        let alice = office.add("alice", PASSWORD).await.unwrap();
+        for (typed, comes_in) in [(PASSWORD, false), ("battery staple", false), ("staple horse", true)] {
+            let held = door.passwords.hold_all();
+            let mut login = Box::pin(door.authenticate("alice", typed));
+            let waits = std::future::poll_fn(|cx| std::task::Poll::Ready(login.as_mut().poll(cx).is_pending())).await;
+            assert!(waits);
+            office.set_password(&alice.subject, "staple horse").await.unwrap();
+            drop(held);
+            assert_eq!(login.await.unwrap().is_some(), comes_in, "{typed}");
+        }
     }
 
     #[tokio::test]

@@ -11,10 +11,12 @@
 )]
 
 mod endpoints;
+mod examples;
 mod faults;
 mod profiles;
 mod server;
 mod servers;
 mod stores;
 mod support;
+mod token_endpoint;
 mod tokens;

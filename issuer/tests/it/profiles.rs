@@ -732,9 +732,7 @@ async fn a_blocklist_by_jti_and_a_changed_password_stop_tokens_that_name_no_issu
     assert!(present(&api, other.token()).await.is_ok() && present(&refresh, long.token()).await.is_ok());
     // Of both, whether anybody has seen them or not; and nobody else's.
     clock.advance(MINUTE);
-    list.revoke(CutOff::subject(profile.issuer_name(), "alice", clock.now().wall))
-        .await
-        .unwrap();
+    revoke_all(&list, profile.cut_offs_of("alice", clock.now().wall)).await;
     assert_eq!(present(&api, other.token()).await.unwrap_err(), 401);
     assert_eq!(present(&refresh, long.token()).await.unwrap_err(), 401);
     assert!(present(&api, profile.mint_access("bob").unwrap().token()).await.is_ok());
@@ -752,12 +750,40 @@ async fn a_blocklist_by_jti_and_a_changed_password_stop_tokens_that_name_no_issu
     let old = simple.mint_access(7).unwrap();
     assert!(present(&api, old.token()).await.is_ok());
     clock.advance(MINUTE);
-    list.revoke(CutOff::subject(simple.issuer_name(), "7", clock.now().wall))
-        .await
-        .unwrap();
+    revoke_all(&list, simple.cut_offs_of("7", clock.now().wall)).await;
     assert_eq!(present(&api, old.token()).await.unwrap_err(), 401);
     clock.advance(Duration::from_secs(1));
     assert!(present(&api, simple.mint_access(7).unwrap().token()).await.is_ok());
+}
+
+async fn revoke_all(list: &MemoryRevocationList, cut_offs: Vec<CutOff>) {
+    assert!(!cut_offs.is_empty());
+    for cut_off in cut_offs {
+        list.revoke(cut_off).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn what_was_revoked_before_an_issuer_was_introduced_stays_so_and_a_log_out_everywhere_ends_both_kinds() {
+    let clock = TestClock::new();
+    let before = flask(&clock);
+    let by = [RevokedBy::TokenId, RevokedBy::Subject];
+    let list = MemoryRevocationList::new(before.revocation_terms(by, DAY).unwrap()).clock(clock.clone());
+    let api = protector(&clock, before.access_tokens().unwrap());
+    let [dead, old] = ["alice", "alice"].map(|user| before.mint_access(user).unwrap());
+    let seen = present(&api, dead.token()).await.unwrap();
+    list.revoke(before.cut_off(&seen).unwrap()).await.unwrap();
+
+    let meanwhile = flask(&clock).issuer_or_none("https://old.test").unwrap();
+    let api = protector(&clock, meanwhile.access_tokens().unwrap()).revocation(list.clone());
+    let new = meanwhile.mint_access("alice").unwrap();
+    assert_eq!(present(&api, dead.token()).await.unwrap_err(), 401);
+    assert!(present(&api, old.token()).await.is_ok() && present(&api, new.token()).await.is_ok());
+    clock.advance(MINUTE);
+    revoke_all(&list, meanwhile.cut_offs_of("alice", clock.now().wall)).await;
+    for token in [&old, &new] {
+        assert_eq!(present(&api, token.token()).await.unwrap_err(), 401);
+    }
 }
 
 /// A blocklist that cannot be read.

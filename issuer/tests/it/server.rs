@@ -1,6 +1,13 @@
 //! The authorization server, as browsers and clients see it.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use bytes::Bytes;
 use http::{Request, Response, StatusCode, header};
@@ -8,6 +15,7 @@ use http_body_util::{BodyExt as _, Full};
 use resource_protector::{Algorithm, MemoryRevocationList, testing::TestClock};
 use resource_protector_issuer::{
     AccessTokens, KeyRing, TokenIssuer,
+    attempts::Attempts,
     clients::{Client, ClientSecret, MemoryClients},
     grants::legacy::Password,
     server::{AuthorizationServer, AuthorizationServerBuilder, SealingKey},
@@ -55,6 +63,8 @@ impl Town {
                 .grants(["authorization_code", "refresh_token", "password"])
                 .unwrap()
                 .scopes("profile email")
+                .unwrap()
+                .audiences(["https://mail.test"])
                 .unwrap(),
             Client::public("phone")
                 .unwrap()
@@ -328,6 +338,37 @@ async fn who_is_logged_in_is_not_asked_for_the_password_again_and_what_was_allow
 }
 
 #[tokio::test]
+async fn what_was_allowed_for_one_resource_is_asked_about_for_another_and_the_page_names_it() {
+    let town = Town::new().await;
+    let mut browser = town.browser();
+    let for_resource = |scope, resource| {
+        let changed = [("scope", Some(scope)), ("resource", resource)];
+        asked("web", "https://app.test/cb", &changed)
+    };
+    let page = browser.come_in(&for_resource("profile", None)).await;
+    assert!(!page.text.contains("https://mail.test"));
+    browser.decide(&page, "allow").await;
+    let mail = for_resource("profile email", Some("https://mail.test"));
+    let page = browser.get(&mail).await;
+    assert!(
+        page.is_consent() && page.text.contains("https://mail.test"),
+        "{}",
+        page.text
+    );
+    browser.decide(&page, "allow").await;
+    // Both were allowed, but `email` for the mail server alone.
+    assert!(browser.get(&mail).await.location().contains("?code="));
+    assert!(
+        browser
+            .get(&for_resource("profile", None))
+            .await
+            .location()
+            .contains("?code=")
+    );
+    assert!(browser.get(&for_resource("profile email", None)).await.is_consent());
+}
+
+#[tokio::test]
 async fn a_client_that_anybody_can_pretend_to_be_is_asked_about_every_time() {
     let town = Town::new().await;
     let mut browser = town.browser();
@@ -411,6 +452,37 @@ async fn after_ten_wrong_passwords_even_the_right_one_has_to_wait() {
             .unwrap()
             <= 301
     );
+    town.clock.advance(Duration::from_secs(301));
+    assert_eq!(browser.sign_in(&page, "alice", PASSWORD).await.status, 303);
+}
+
+#[tokio::test]
+async fn who_tries_many_names_is_stopped_by_where_they_come_from() {
+    let is_elsewhere = Arc::new(AtomicBool::new(false));
+    let seen = Arc::clone(&is_elsewhere);
+    let town = Town::with(ISSUER, |builder| {
+        let attempts = Attempts::with_limit(3, Duration::from_secs(300)).unwrap();
+        let peer = move |_: &_| Some(if seen.load(Ordering::Relaxed) { "b" } else { "a" }.to_owned());
+        builder.peer(peer).peer_attempts(attempts)
+    })
+    .await;
+    let mut browser = town.browser();
+    let page = browser.get(&web()).await;
+    for name in ["bob", "carol"] {
+        assert_eq!(browser.sign_in(&page, name, "wrong").await.status, 403);
+    }
+    // One's own account makes up for nothing.
+    let mut own = browser.clone();
+    assert_eq!(own.sign_in(&page, "alice", PASSWORD).await.status, 303);
+    assert_eq!(browser.sign_in(&page, "dave", "wrong").await.status, 403);
+    for (name, password) in [("erin", "wrong"), ("alice", PASSWORD)] {
+        let refused = browser.sign_in(&page, name, password).await;
+        assert_eq!(refused.status, 429);
+        assert!(refused.headers.contains_key(header::RETRY_AFTER));
+    }
+    is_elsewhere.store(true, Ordering::Relaxed);
+    assert_eq!(browser.clone().sign_in(&page, "alice", PASSWORD).await.status, 303);
+    is_elsewhere.store(false, Ordering::Relaxed);
     town.clock.advance(Duration::from_secs(301));
     assert_eq!(browser.sign_in(&page, "alice", PASSWORD).await.status, 303);
 }

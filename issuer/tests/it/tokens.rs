@@ -9,7 +9,8 @@ use resource_protector::{
 use resource_protector_issuer::{
     AccessTokens, CodeRequest, IssuedTokens, KeyRing, SubjectRule, TokenErrorKind, TokenIssuer, TokenRequest,
     TokenTable, TokenUse,
-    store::{Kind, Listing, MemoryStore, Store as _},
+    store::{Key, Kind, Listing, MemoryStore, Store as _},
+    users::{Passwords, StoredUsers},
 };
 use serde_json::json;
 
@@ -209,9 +210,9 @@ async fn within_the_grace_window_the_last_refresh_token_is_exchanged_again_and_n
     // They are of one generation: when one of them is exchanged, the other is old.
     world.clock.advance(Duration::from_secs(9));
     let next = world.refresh(&one).await.unwrap();
-    assert!(world.refresh(&other).await.is_ok(), "within the window");
+    assert!(world.refresh(&one).await.is_ok(), "within the window");
     world.clock.advance(Duration::from_secs(10));
-    assert_eq!(world.refresh(&other).await.unwrap_err(), TokenErrorKind::InvalidGrant);
+    assert_eq!(world.refresh(&one).await.unwrap_err(), TokenErrorKind::InvalidGrant);
     assert_eq!(
         world.refresh(&next).await.unwrap_err(),
         TokenErrorKind::InvalidGrant,
@@ -223,6 +224,41 @@ async fn within_the_grace_window_the_last_refresh_token_is_exchanged_again_and_n
     let third = world.refresh(&second).await.unwrap();
     assert_eq!(world.refresh(&first).await.unwrap_err(), TokenErrorKind::InvalidGrant);
     assert_eq!(world.refresh(&third).await.unwrap_err(), TokenErrorKind::InvalidGrant);
+}
+
+#[tokio::test]
+async fn a_thief_who_follows_each_exchange_within_the_grace_window_is_found_out_with_the_next_one() {
+    let world = World::new(true, |builder| builder.rotation_grace(Duration::from_secs(10)).unwrap()).await;
+    let first = world.issue().await;
+    let own = world.refresh(&first).await.unwrap();
+    let stolen = world.refresh(&first).await.unwrap();
+    let next = world.refresh(&own).await.unwrap();
+    assert_eq!(world.refresh(&stolen).await.unwrap_err(), TokenErrorKind::InvalidGrant);
+    assert_eq!(world.refresh(&next).await.unwrap_err(), TokenErrorKind::InvalidGrant);
+}
+
+#[tokio::test]
+async fn a_refresh_token_that_comes_again_with_a_scope_that_was_not_granted_ends_the_session_too() {
+    let world = World::jwt().await;
+    let first = world.issue().await;
+    let next = world.refresh(&first).await.unwrap();
+    let again = world.issuer.refresh(refresh_token(&first), "app", Some("admin")).await;
+    assert_eq!(again.unwrap_err().kind(), TokenErrorKind::InvalidGrant);
+    assert_eq!(world.refresh(&next).await.unwrap_err(), TokenErrorKind::InvalidGrant);
+}
+
+#[tokio::test]
+async fn who_comes_again_and_again_within_the_grace_window_is_in_no_log_outs_way() {
+    let world = World::new(true, |builder| builder.rotation_grace(Duration::from_secs(10)).unwrap()).await;
+    let first = world.issue().await;
+    let next = world.refresh(&first).await.unwrap();
+    let session = [Key::of(Kind::Session, next.session_id())];
+    let before = world.store.load(&session).await.unwrap();
+    // A log-out that has looked by now.
+    for _ in 0..20 {
+        world.refresh(&first).await.unwrap();
+    }
+    assert_eq!(world.store.load(&session).await.unwrap(), before);
 }
 
 #[tokio::test]
@@ -324,6 +360,31 @@ async fn a_log_out_ends_one_session_by_any_of_its_tokens_and_no_other() {
             assert!(world.refresh(&other).await.is_ok());
         }
         world.issuer.logout("nobody knows it").await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn nobody_logs_another_subject_out_by_a_token_of_theirs() {
+    for jwt in [true, false] {
+        let world = World::new(jwt, |builder| builder).await;
+        let alice = world.issue().await;
+        let old = refresh_token(&alice).to_owned();
+        let alice = world.refresh(&alice).await.unwrap();
+        for token in [alice.access_token(), refresh_token(&alice), &old] {
+            let refused = world.issuer.logout_own(token, "bob").await.unwrap_err();
+            assert_eq!(refused.kind(), TokenErrorKind::NotYours);
+        }
+        assert!(world.is_active(alice.access_token()).await);
+        let worker = world.issuer.issue(TokenRequest::for_client("bob")).await.unwrap();
+        let of_a_client = world.issuer.logout_own(worker.access_token(), "alice").await;
+        assert_eq!(of_a_client.unwrap_err().kind(), TokenErrorKind::NotYours);
+        // One that was exchanged is as good a name for the session as the one that it was exchanged for.
+        for _ in 0..2 {
+            world.issuer.logout_own(&old, "alice").await.unwrap();
+            assert!(!world.is_active(alice.access_token()).await);
+        }
+        assert_eq!(world.refresh(&alice).await.unwrap_err(), TokenErrorKind::InvalidGrant);
+        world.issuer.logout_own("nobody knows it", "alice").await.unwrap();
     }
 }
 
@@ -739,7 +800,8 @@ async fn after_an_exchange_the_old_refresh_token_is_not_active_the_new_one_is_an
 #[tokio::test]
 async fn an_exchange_carries_the_applications_claims_on_and_gives_an_end_of_its_own() {
     let world = World::jwt().await;
-    let request = world.request().claim("tenant", "t1").unwrap();
+    let request = world.request().authenticated_at(world.wall());
+    let request = request.claim("tenant", "t1").unwrap();
     let mut tokens = world.issuer.issue(request).await.unwrap();
     let protector = world.jwt_protector();
     for _ in 0..2 {
@@ -749,6 +811,8 @@ async fn an_exchange_carries_the_applications_claims_on_and_gives_an_end_of_its_
         let after = present(&protector, tokens.access_token()).await.unwrap();
         assert_eq!(after.claim::<String>("tenant").as_deref(), Some("t1"));
         assert_eq!(after.subject(), before.subject());
+        assert!(after.audience().eq(before.audience()));
+        assert_eq!(after.auth_time(), before.auth_time());
         assert_ne!(after.jwt_id(), before.jwt_id());
         assert_eq!(after.expires_at().unwrap(), before.expires_at().unwrap() + 5 * MINUTE);
     }
@@ -767,4 +831,97 @@ async fn who_logs_out_by_the_session_in_their_own_token_logs_nobody_else_out() {
     assert_eq!(world.refresh(&alice).await.unwrap_err(), TokenErrorKind::InvalidGrant);
     assert!(present(&protector, bob.access_token()).await.is_ok());
     assert!(world.refresh(&bob).await.is_ok());
+}
+
+#[tokio::test]
+async fn who_is_removed_gets_no_further_tokens_and_what_was_revoked_stays_so() {
+    let users = StoredUsers::in_memory(Passwords::weak_for_tests().unwrap());
+    let world = World::new(true, |builder| builder.subject_rule(users.clone())).await;
+    let alice = users.add("alice", "correct horse").await.unwrap().subject;
+    let issue = async || {
+        let request = TokenRequest::for_subject("app", &alice);
+        world.issuer.issue(request).await.unwrap()
+    };
+    let (revoked, kept) = (issue().await, issue().await);
+    world.issuer.logout(revoked.access_token()).await.unwrap();
+    users.remove(&alice).await.unwrap();
+    assert_eq!(world.refresh(&kept).await.unwrap_err(), TokenErrorKind::InvalidGrant);
+    assert_eq!(
+        present(&world.jwt_protector(), revoked.access_token())
+            .await
+            .unwrap_err(),
+        401
+    );
+    // Removing a user ends no access token. The log-out everywhere does, which belongs to it.
+    assert!(present(&world.jwt_protector(), kept.access_token()).await.is_ok());
+    world.issuer.logout_everywhere(&alice).await.unwrap();
+    assert_eq!(
+        present(&world.jwt_protector(), kept.access_token()).await.unwrap_err(),
+        401
+    );
+}
+
+#[tokio::test]
+async fn a_log_out_by_a_token_that_only_names_a_session_says_that_it_belongs_to_none() {
+    let world = World::opaque().await;
+    let alices = world.issue().await;
+    let table = TokenTable::new(world.store.clone());
+    let mut record = StoredToken {
+        subject: Some("mallory".to_owned()),
+        audience: vec![API.to_owned()],
+        ..StoredToken::default()
+    };
+    record.extra.set("sid", alices.session_id()).unwrap();
+    table.insert(&OpaqueToken::new("t1"), record).await.unwrap();
+    for refused in [
+        world.issuer.logout("t1").await,
+        world.issuer.logout_own("t1", "mallory").await,
+    ] {
+        assert_eq!(refused.unwrap_err().kind(), TokenErrorKind::UnsupportedTokenType);
+    }
+    assert!(world.is_active(alices.access_token()).await);
+}
+
+#[tokio::test]
+async fn a_subject_that_nobody_is_cannot_be_logged_out_and_leaves_nothing_behind() {
+    let world = World::jwt().await;
+    for nobody in [String::new(), "x".repeat(16 * 1024 + 1)] {
+        let refused = world.issuer.logout_everywhere(&nobody).await.unwrap_err();
+        assert_eq!(refused.kind(), TokenErrorKind::Unusable);
+    }
+    world.issuer.keep_house().await.unwrap();
+    world.restarted().await;
+}
+
+#[tokio::test]
+async fn a_revocation_that_the_list_never_takes_keeps_neither_the_others_nor_a_start_nor_the_upkeep() {
+    let world = World::opaque().await;
+    let table = TokenTable::new(world.store.clone());
+    for (token, jti) in [("t1", ""), ("t2", "j2")] {
+        let mut record = StoredToken {
+            client_id: Some("app".to_owned()),
+            ..StoredToken::default()
+        };
+        record.extra.set("jti", jti).unwrap();
+        table.insert(&OpaqueToken::new(token), record).await.unwrap();
+    }
+    let refused = world.issuer.revoke("t1", "app").await.unwrap_err();
+    assert_eq!(refused.kind(), TokenErrorKind::Unusable);
+    world.issuer.revoke("t2", "app").await.unwrap();
+    world.issuer.keep_house().await.unwrap();
+    world.restarted().await;
+}
+
+#[tokio::test]
+async fn what_is_over_is_deleted_while_the_list_takes_nothing_more() {
+    let world = World::jwt().await;
+    let (first, second) = (world.issue().await, world.issue().await);
+    // It has room for one, and is shared.
+    drop(world.list.clone().capacity(1));
+    world.issuer.logout_session(first.session_id()).await.unwrap();
+    assert!(world.issuer.logout_session(second.session_id()).await.is_err());
+    world.code(world.request()).await;
+    world.clock.advance(MINUTE * 2);
+    assert!(world.issuer.keep_house().await.is_err());
+    assert_eq!(world.issuer.delete_expired().await.unwrap(), 0);
 }

@@ -123,6 +123,7 @@ mod tests {
             destination: "client.example",
             user_name,
             scopes: &[scope],
+            resources: &[value.to_owned()],
             action: "/authorize/consent",
             hidden: &[HiddenField { name: "request", value }],
             is_shown_again: false,

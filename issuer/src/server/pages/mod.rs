@@ -139,6 +139,8 @@ pub struct ConsentPage<'a> {
     pub user_name: &'a str,
     /// What the client asks for.
     pub scopes: &'a [ScopeText<'a>],
+    /// For which resource servers, by their addresses; none for the one that tokens are for unless others are named.
+    pub resources: &'a [String],
     /// Where the form is posted to.
     pub action: &'a str,
     /// What the form has to have in it.

@@ -4,7 +4,12 @@
 //! and after it has happened, and what the list of revocations is told likewise. What it has answered it has written out.
 //! Then another process opens the same store, for every n until the operation gets through.
 
-use std::{env, path::PathBuf, process::Command, time::Duration};
+use std::{
+    env,
+    path::{Path, PathBuf},
+    process::Command,
+    time::Duration,
+};
 
 use resource_protector::{MemoryRevocationList, SystemClock};
 use resource_protector_issuer::{IssuedTokens, KeyRing, TokenError, TokenErrorKind, store::PostgresStore};
@@ -75,6 +80,8 @@ enum Answer {
 struct Place {
     /// The path of a file, or a URL.
     database: String,
+    /// A file is opened anew each time. A server does not notice whether a connection is new, but it costs time.
+    connected: Option<AnyStore>,
     keys: PathBuf,
     /// The name of this test, by which another process finds it.
     test: &'static str,
@@ -117,7 +124,11 @@ impl Place {
 
     /// A process that has just started.
     async fn open(&self) -> Node {
-        self.setup().start(Self::store(&self.database).await, SystemClock).await
+        let store = match &self.connected {
+            Some(store) => store.clone(),
+            None => Self::store(&self.database).await,
+        };
+        self.setup().start(store, SystemClock).await
     }
 
     /// Has another process carry this out, and kills it at a step, counted from 1.
@@ -156,6 +167,7 @@ async fn was_ordered() -> bool {
     let text = |name: &str| order[name].as_str().unwrap().to_owned();
     let place = Place {
         database: text("database"),
+        connected: None,
         keys: text("keys").into(),
         test: "",
         is_opaque: order["opaque"].as_bool().unwrap(),
@@ -434,50 +446,78 @@ async fn rotating_without_end(place: &Place) {
     }
 }
 
-async fn at_every_step(database: &str, test: &'static str) {
+async fn at_every_step(database: &str, is_opaque: bool, test: &'static str) {
     let folder = tempfile::tempdir().unwrap();
-    for is_opaque in [false, true] {
-        let mut place = Place {
-            database: database.to_owned(),
-            keys: folder.path().join("keys.json"),
-            test,
-            is_opaque,
-            grace: Duration::ZERO,
-        };
-        issuing(&place).await;
-        refreshing_without_grace(&place).await;
-        redeeming(&place).await;
-        for what in [
-            "logging out",
-            "logging out by refresh token",
-            "logging out everywhere",
-            "revoking",
-            "reusing",
-        ] {
-            ending(&place, what).await;
+    let is_server = database.starts_with("postgres");
+    let mut place = Place {
+        database: database.to_owned(),
+        connected: match is_server {
+            true => Some(Place::store(database).await),
+            false => None,
+        },
+        keys: folder.path().join("keys.json"),
+        test,
+        is_opaque,
+        grace: Duration::ZERO,
+    };
+    issuing(&place).await;
+    refreshing_without_grace(&place).await;
+    redeeming(&place).await;
+    for what in [
+        "logging out",
+        "logging out by refresh token",
+        "logging out everywhere",
+        "revoking",
+        "reusing",
+    ] {
+        ending(&place, what).await;
+    }
+    revoking_an_access_token(&place).await;
+    place.grace = GRACE;
+    refreshing_with_grace(&place).await;
+    rotating_without_end(&place).await;
+}
+
+/// One test each, so that they run side by side.
+macro_rules! killed_at_every_step {
+    ($name:ident, $is_opaque:literal, $database:expr) => {
+        #[tokio::test]
+        async fn $name() {
+            if was_ordered().await {
+                return;
+            }
+            let folder = tempfile::tempdir().unwrap();
+            let test = concat!("faults::killed::", stringify!($name));
+            at_every_step(&$database(folder.path()).await, $is_opaque, test).await;
         }
-        revoking_an_access_token(&place).await;
-        place.grace = GRACE;
-        refreshing_with_grace(&place).await;
-        rotating_without_end(&place).await;
-    }
+    };
 }
 
-#[tokio::test]
-async fn a_process_that_is_killed_at_any_step_loses_and_revives_no_token_in_sqlite() {
-    if was_ordered().await {
-        return;
-    }
-    let folder = tempfile::tempdir().unwrap();
-    let test = "faults::killed::a_process_that_is_killed_at_any_step_loses_and_revives_no_token_in_sqlite";
-    at_every_step(folder.path().join("tokens.sqlite").to_str().unwrap(), test).await;
+async fn file(folder: &Path) -> String {
+    folder.join("tokens.sqlite").to_str().unwrap().to_owned()
 }
 
-#[tokio::test]
-async fn a_process_that_is_killed_at_any_step_loses_and_revives_no_token_in_postgresql() {
-    if was_ordered().await {
-        return;
-    }
-    let test = "faults::killed::a_process_that_is_killed_at_any_step_loses_and_revives_no_token_in_postgresql";
-    at_every_step(&postgres_schema().await, test).await;
+async fn schema(_: &Path) -> String {
+    postgres_schema().await
 }
+
+killed_at_every_step!(
+    a_process_killed_at_any_step_loses_and_revives_no_jwt_in_sqlite,
+    false,
+    file
+);
+killed_at_every_step!(
+    a_process_killed_at_any_step_loses_and_revives_no_opaque_token_in_sqlite,
+    true,
+    file
+);
+killed_at_every_step!(
+    a_process_killed_at_any_step_loses_and_revives_no_jwt_in_postgresql,
+    false,
+    schema
+);
+killed_at_every_step!(
+    a_process_killed_at_any_step_loses_and_revives_no_opaque_token_in_postgresql,
+    true,
+    schema
+);

@@ -172,6 +172,11 @@ impl Countdown {
             .fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1));
         before == Ok(1)
     }
+
+    /// Whether there were too few calls.
+    fn is_running(&self) -> bool {
+        self.0.load(Ordering::SeqCst) > 0
+    }
 }
 
 /// A process of the issuer, and a resource server that it tells of revocations.

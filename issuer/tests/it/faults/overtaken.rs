@@ -106,6 +106,39 @@ async fn what_the_store_lost_the_answer_to_is_reached_by_a_log_out_meanwhile() {
 }
 
 #[tokio::test]
+async fn a_log_out_in_the_middle_of_an_operation_comes_first() {
+    for setup in setups() {
+        let two = Two::new(&setup).await;
+        let node = &two.node;
+        for operation in ["issue", "refresh", "redeem", "log out"] {
+            let (tokens, code) = (node.issue("alice").await, node.code("alice").await);
+            let (other, clock) = (Arc::clone(&two.other), two.clock.clone());
+            let sid = tokens.session_id().to_owned();
+            two.interruption.at(Step::BeforeCommit, async move {
+                match operation {
+                    "log out" => other.issuer.logout_session(&sid).await.unwrap(),
+                    _ => other.issuer.logout_everywhere("alice").await.unwrap(),
+                }
+                clock.advance(SECOND);
+                Ok(())
+            });
+            let answer = match operation {
+                "issue" => node.issuer.issue(request("alice")).await.map_err(|error| error.kind()),
+                "redeem" => node.redeem(&code).await,
+                _ => node.refresh(refresh_token(&tokens)).await,
+            };
+            assert!(two.interruption.has_happened(), "{operation}");
+            match (operation, answer) {
+                // It is a log-in that came afterwards.
+                ("issue", Ok(new)) => assert!(node.are_good(new.access_token(), refresh_token(&new)).await),
+                (_, answer) => assert_eq!(answer.err(), Some(TokenErrorKind::InvalidGrant), "{operation}"),
+            }
+            assert!(!node.are_good(tokens.access_token(), refresh_token(&tokens)).await);
+        }
+    }
+}
+
+#[tokio::test]
 async fn what_is_issued_after_a_log_out_everywhere_has_looked_at_the_clock_ends_with_it() {
     for setup in setups() {
         let two = Two::new(&setup).await;
