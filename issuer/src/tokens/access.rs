@@ -25,6 +25,11 @@ impl AccessTokens {
     /// JWTs (RFC 9068), signed by the key of this ring whose turn it is. Resource servers verify them by themselves, so they
     /// are told by this list which ones were taken back.
     ///
+    /// With several processes, of whichever kind, give them a list that they share
+    /// ([`RedisRevocationList`](resource_protector::RedisRevocationList), with the feature `redis`). With lists in memory each process
+    /// knows at once what it has revoked itself, and by its upkeep, every 30 s, what the others have revoked in the same store; resource servers elsewhere know
+    /// nothing of it.
+    ///
     /// # Errors
     ///
     /// When the list does not go by `jti`, `sid` and `sub`: then a log-out would silently revoke nothing.

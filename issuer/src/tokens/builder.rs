@@ -171,7 +171,7 @@ impl TokenIssuerBuilder {
             clock: self.clock,
         }));
         issuer.claim_store().await?;
-        let told = issuer.tell_everything().await;
+        let told = issuer.tell_all().await;
         told.map_err(|error| SetupError::new("revocations", error))?;
         Ok(issuer)
     }

@@ -267,11 +267,6 @@ pub(crate) enum By {
 impl Record for Revoked {
     const KIND: Kind = Kind::CutOff;
 
-    /// Those that the list was not told of have an owner of their own, and are found by it.
-    fn owner(&self) -> Option<Id> {
-        (!self.told).then(Self::untold)
-    }
-
     /// Tokens live longer by the leeway of whoever reads them.
     fn over_at(&self) -> Option<Millis> {
         Some(self.until.after(MARGIN))
@@ -292,10 +287,6 @@ impl Revoked {
     /// Whether the other one says all that this one does.
     pub(crate) fn is_said_by(&self, other: &Self) -> bool {
         self.until == other.until && self.issued_before == other.issued_before
-    }
-
-    pub(crate) fn untold() -> Id {
-        Id::of("untold")
     }
 
     pub(crate) fn key(&self) -> Key {

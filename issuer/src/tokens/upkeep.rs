@@ -50,7 +50,8 @@ impl TokenIssuer {
     ///
     /// When the store or the list cannot be reached.
     pub async fn keep_house(&self) -> Result<usize, TokenError> {
-        let told = self.tell_all(Some(Revoked::untold())).await;
+        // All of it, told or not: another process on the same store may have told a list of its own.
+        let told = self.tell_all().await;
         let forgotten = self.forget_keys();
         // What is over goes whatever the others say: rows would pile up for as long as a list is full or away.
         let deleted = self.delete_expired().await;
@@ -147,11 +148,7 @@ impl TokenIssuer {
     }
 
     /// Tells the list everything, because it may know nothing.
-    pub(super) async fn tell_everything(&self) -> Result<(), TokenError> {
-        self.tell_all(None).await
-    }
-
-    async fn tell_all(&self, owner: Option<Id>) -> Result<(), TokenError> {
+    pub(super) async fn tell_all(&self) -> Result<(), TokenError> {
         let Some(list) = &self.0.access.list else {
             return Ok(());
         };
@@ -159,7 +156,7 @@ impl TokenIssuer {
         loop {
             let listing = Listing {
                 kind: Kind::CutOff,
-                owner: owner.clone(),
+                owner: None,
                 after: after.take(),
                 limit: PAGE,
             };

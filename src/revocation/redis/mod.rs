@@ -11,7 +11,7 @@ use std::{
     fmt,
     sync::{
         Arc,
-        atomic::{AtomicBool, AtomicU8, Ordering},
+        atomic::{AtomicBool, AtomicU8, AtomicUsize, Ordering},
     },
     time::{Duration, SystemTime},
 };
@@ -120,6 +120,8 @@ struct Shared {
     teller: Mutex<Option<Link>>,
     /// Something that is in force here may not have been told.
     is_untold: AtomicBool,
+    /// How many are about to tell Redis something.
+    telling: AtomicUsize,
     /// How the view stood when that was said last.
     said: AtomicU8,
 }
@@ -162,6 +164,7 @@ impl RedisRevocationList {
             clock: Arc::new(clock),
             teller: Mutex::new(None),
             is_untold: AtomicBool::new(false),
+            telling: AtomicUsize::new(0),
             said: AtomicU8::new(Said::Nothing as u8),
         })))
     }
@@ -265,7 +268,13 @@ impl Revoke for RedisRevocationList {
         let shared = &self.0;
         let now = shared.clock.now();
         let cut_off = wire::rounded(cut_off, shared.last_end(now));
+        let telling = Telling::one_more(&shared.telling);
         let news = shared.view.record(&cut_off, now)?;
+        let is_told = !shared.is_untold.load(Ordering::Acquire) && telling.is_alone();
+        if news.is_none() && is_told && shared.standing(now) == Standing::InStep {
+            // Who says everything again, after a restart or from time to time, makes the stream no longer.
+            return Ok(());
+        }
         // What is no news here may be news there: this may be another try.
         let known = news.unwrap_or(cut_off);
         let mut untold = Untold(Some(&shared.is_untold));
@@ -312,6 +321,27 @@ impl Drop for Untold<'_> {
         if let Some(is_untold) = self.0 {
             is_untold.store(true, Ordering::Release);
         }
+    }
+}
+
+/// One that is about to tell Redis something.
+struct Telling<'a>(&'a AtomicUsize);
+
+impl<'a> Telling<'a> {
+    fn one_more(count: &'a AtomicUsize) -> Self {
+        count.fetch_add(1, Ordering::AcqRel);
+        Self(count)
+    }
+
+    /// Whether nobody else is, so that whatever is known here and is not marked as untold is known to Redis.
+    fn is_alone(&self) -> bool {
+        self.0.load(Ordering::Acquire) == 1
+    }
+}
+
+impl Drop for Telling<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::AcqRel);
     }
 }
 
