@@ -4,8 +4,8 @@
 //! cargo run -p resource-protector-issuer --example issuer_quickstart
 //! ```
 //!
-//! `PORT`, `DATABASE` and `KEYS` say where; without them it is port 8000, `quickstart.db` and `quickstart.keys`. Port 0 is
-//! any that is free.
+//! It listens on port 8000 unless `PORT` says another (0: any that is free), and keeps everything in `quickstart-8000.db`
+//! (`DATABASE`) and `quickstart.keys` (`KEYS`). Delete both to start over.
 
 use std::{env, error::Error, time::Duration};
 
@@ -24,7 +24,7 @@ use resource_protector_issuer::{
     clients::{Client, ClientSecret, MemoryClients},
     server::{AuthorizationServer, SealingKey},
     store::SqliteStore,
-    users::{Passwords, StoredUsers},
+    users::{Passwords, StoredUsers, UserDirectory as _},
 };
 
 /// Of RFC 7636, appendix B. A real client draws a new one for every log-in.
@@ -34,40 +34,57 @@ const CHALLENGE: &str = "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM";
 const PASSWORD: &str = "correct horse battery staple";
 const SECRET: &str = "a-secret-for-the-quickstart-alone";
 
-async fn me(token: CurrentToken) -> String {
-    format!("hello {}\n", token.subject().unwrap_or("nobody"))
+#[derive(Clone)]
+struct App {
+    issuer: TokenIssuer,
+    users: StoredUsers,
+}
+
+/// A subject is no name: users may change theirs, and keep their subject.
+async fn me(State(app): State<App>, token: CurrentToken) -> Result<String, StatusCode> {
+    let subject = token.subject().unwrap_or("nobody");
+    let user = app
+        .users
+        .find(subject)
+        .await
+        .map_err(|_| StatusCode::SERVICE_UNAVAILABLE)?;
+    let name = user.as_ref().map_or(subject, |user| user.shown_name());
+    Ok(format!("hello {name}\n"))
 }
 
 /// Ends the session that the caller's token belongs to.
-async fn log_out(State(issuer): State<TokenIssuer>, token: CurrentToken) -> Result<&'static str, StatusCode> {
+async fn log_out(State(app): State<App>, token: CurrentToken) -> Result<&'static str, StatusCode> {
     let session = token.session_id().ok_or(StatusCode::BAD_REQUEST)?;
-    let ended = issuer.logout_session(session).await;
+    let ended = app.issuer.logout_session(session).await;
     ended.map_err(|_| StatusCode::SERVICE_UNAVAILABLE)?;
     Ok("logged out\n")
 }
 
 /// Ends all sessions of the caller, on all devices.
-async fn log_out_everywhere(
-    State(issuer): State<TokenIssuer>,
-    token: CurrentToken,
-) -> Result<&'static str, StatusCode> {
+async fn log_out_everywhere(State(app): State<App>, token: CurrentToken) -> Result<&'static str, StatusCode> {
     let subject = token.subject().ok_or(StatusCode::BAD_REQUEST)?;
-    let ended = issuer.logout_everywhere(subject).await;
+    let ended = app.issuer.logout_everywhere(subject).await;
     ended.map_err(|_| StatusCode::SERVICE_UNAVAILABLE)?;
     Ok("logged out everywhere\n")
 }
 
-/// What a client would do with the code that it gets.
-async fn callback(State(issuer): State<TokenIssuer>, RawQuery(query): RawQuery) -> String {
-    let issuer = issuer.issuer();
+/// What a client would do with the code that it gets. This one tells a person.
+async fn callback(State(app): State<App>, RawQuery(query): RawQuery) -> String {
+    let url = app.issuer.issuer();
     let query = query.unwrap_or_default();
-    let code = query
-        .split('&')
-        .find(|pair| pair.starts_with("code="))
-        .unwrap_or("code=none");
+    let Some(code) = query.split('&').find(|pair| pair.starts_with("code=")) else {
+        return format!("The server says: {query}\n");
+    };
     format!(
-        "curl -d grant_type=authorization_code -d client_id=app -d redirect_uri={issuer}/callback -d {code} \
-         -d code_verifier={VERIFIER} {issuer}/token\n"
+        r#"Paste these, the first one within a minute:
+
+TOKENS=$(curl -s -d grant_type=authorization_code -d client_id=app -d redirect_uri={url}/callback -d {code} -d code_verifier={VERIFIER} {url}/token)
+take() {{ echo "$TOKENS" | sed "s/.*\"$1\":\"\([^\"]*\).*/\1/"; }}
+curl -H "Authorization: Bearer $(take access_token)" {url}/me                          # 200: hello alice
+TOKENS=$(curl -s -d grant_type=refresh_token -d client_id=app -d refresh_token=$(take refresh_token) {url}/token)
+curl -H "Authorization: Bearer $(take access_token)" -X POST {url}/logout-everywhere   # 200
+curl -i -H "Authorization: Bearer $(take access_token)" {url}/me                       # 401: it is over
+"#
     )
 }
 
@@ -80,7 +97,9 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let audience = format!("{url}/me");
 
     // Who may log in, and which clients there are.
-    let store = SqliteStore::open(setting("DATABASE", "quickstart.db")).await?;
+    // A store is one issuer's, so another port has another file.
+    let file = format!("quickstart-{}.db", listener.local_addr()?.port());
+    let store = SqliteStore::open(setting("DATABASE", &file)).await?;
     let users = StoredUsers::new(store.clone(), Passwords::new()?);
     if users.find_by_username("alice").await?.is_none() {
         users.add("alice", PASSWORD).await?;
@@ -109,7 +128,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
         .await?;
     let upkeep = issuer.clone();
     tokio::spawn(async move { upkeep.run().await });
-    let server = AuthorizationServer::builder(issuer.clone(), clients, users, SealingKey::random()?)?
+    let server = AuthorizationServer::builder(issuer.clone(), clients, users.clone(), SealingKey::random()?)?
         .describe_scope("profile", "See your name")
         .describe_scope("email", "See your e-mail address")
         .build()?;
@@ -124,18 +143,23 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let app = Router::new()
         .route("/callback", get(callback))
         .merge(api)
-        .with_state(issuer);
+        .with_state(App { issuer, users });
 
     println!(
-        "listening on {url}\n\n\
-         Log in as alice with the password `{PASSWORD}`:\n\n\
-         {url}/authorize?response_type=code&client_id=app&redirect_uri={url}/callback&scope=profile&state=x\
-         &code_challenge={CHALLENGE}&code_challenge_method=S256\n\n\
-         A client of its own:\n\n\
-         TOKEN=$(curl -su worker:{SECRET} -d grant_type=client_credentials -d scope=profile {url}/token | sed 's/.*access_token\":\"\\([^\"]*\\).*/\\1/')\n\
-         curl -H \"Authorization: Bearer $TOKEN\" {url}/me\n\
-         curl -u api:{SECRET} -d token=$TOKEN {url}/introspect\n\
-         curl -u worker:{SECRET} -d token=$TOKEN {url}/revoke\n"
+        r#"listening on {url}
+
+A person: open this in a browser, log in as alice with the password `{PASSWORD}`, and go on with what is shown then.
+
+{url}/authorize?response_type=code&client_id=app&redirect_uri={url}/callback&scope=profile&state=x&code_challenge={CHALLENGE}&code_challenge_method=S256
+
+A program, by its own right:
+
+TOKEN=$(curl -su worker:{SECRET} -d grant_type=client_credentials -d scope=profile {url}/token | sed 's/.*access_token":"\([^"]*\).*/\1/')
+curl -H "Authorization: Bearer $TOKEN" {url}/me        # 200: hello worker
+curl -u api:{SECRET} -d token=$TOKEN {url}/introspect  # 200: active
+curl -u worker:{SECRET} -d token=$TOKEN {url}/revoke   # 200
+curl -i -H "Authorization: Bearer $TOKEN" {url}/me     # 401: it was revoked
+"#
     );
     axum::serve(listener, app.fallback_service(server)).await?;
     Ok(())

@@ -259,7 +259,12 @@ impl TokenIssuer {
         let keys = [Key::of(Kind::RefreshToken, token), Key::of(Kind::AccessToken, token)];
         let rows = self.0.ledger.load(&keys).await?;
         if let Some(refresh) = rows.read::<RefreshToken>()? {
-            return Ok(Recognized::Refresh(refresh.record));
+            // One that is over may be deleted at any time, and is nothing already.
+            let is_over = refresh.record.expires_at <= Millis::floor(self.now().wall);
+            return Ok(match is_over {
+                true => Recognized::Unknown,
+                false => Recognized::Refresh(refresh.record),
+            });
         }
         if let Some(found) = rows.read::<AccessToken>()? {
             return Ok(Recognized::Opaque(found));

@@ -701,8 +701,8 @@ async fn what_is_over_is_deleted_and_nothing_else() {
     world.issuer.logout(new.access_token()).await.unwrap();
     world.clock.advance(30 * DAY + MINUTE);
     let kept = world.issue().await;
-    // The old session and its refresh token; the revocation of the other.
-    assert_eq!(world.issuer.keep_house().await.unwrap(), 3);
+    // The old session, the refresh tokens of both, and the revocation of the other.
+    assert_eq!(world.issuer.keep_house().await.unwrap(), 4);
     assert_eq!(world.issuer.delete_expired().await.unwrap(), 0);
     assert_eq!(world.refresh(&old).await.unwrap_err(), TokenErrorKind::InvalidGrant);
     assert!(world.refresh(&kept).await.is_ok());

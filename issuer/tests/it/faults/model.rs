@@ -101,19 +101,20 @@ impl Oracle {
     fn exchange(&mut self, token: usize) -> bool {
         let Refresh { family, is_over_at, .. } = self.refresh[token];
         let family = &mut self.families[family];
-        if family.is_dead || family.is_over_at <= self.now {
+        // One that is over says nothing any more: it may have been deleted.
+        if family.is_dead || family.is_over_at <= self.now || is_over_at <= self.now {
             return false;
         }
         if family.next.contains(&token) {
-            if is_over_at > self.now {
-                family.last = std::mem::take(&mut family.next);
-                family.exchanged_at = self.now;
-            }
-        } else if !family.last.contains(&token) || family.exchanged_at + GRACE <= self.now {
-            family.is_dead = true;
-            return false;
+            // The others of its generation are old at once.
+            family.next.clear();
+            family.last = [token].into();
+            family.exchanged_at = self.now;
+            return true;
         }
-        is_over_at > self.now
+        let is_in_time = family.last.contains(&token) && self.now < family.exchanged_at + GRACE;
+        family.is_dead = !is_in_time;
+        is_in_time
     }
 
     fn is_refresh_good(&self, token: usize) -> bool {
@@ -200,7 +201,9 @@ impl Run {
                 if let Some(token) = self.pick(self.oracle.refresh.len()) {
                     let Refresh { text, family, .. } = &self.oracle.refresh[token];
                     self.node.issuer.revoke(text, "app").await.unwrap();
-                    self.oracle.families[*family].is_dead = true;
+                    // Of one that was deleted, nobody knows whose it was.
+                    let is_there = self.oracle.refresh[token].is_over_at > self.oracle.now;
+                    self.oracle.families[*family].is_dead |= is_there;
                 }
             }
             8 => {
