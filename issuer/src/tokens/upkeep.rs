@@ -23,9 +23,9 @@ const INTERVAL: Duration = Duration::from_secs(30);
 const PAGE: usize = 500;
 
 impl TokenIssuer {
-    /// Keeps house, for as long as it is polled: every 30 s it tells the list of revocations what it has not been told yet,
-    /// because a process was stopped in between or the list could not be reached, and deletes what has expired. Spawn it, or
-    /// poll it beside the server; dropping it does no harm.
+    /// Keeps house, for as long as it is polled: every 30 s it tells the list of revocations what the store knows, because a
+    /// process was stopped in between, the list could not be reached, or another process has told a list of its own; and
+    /// deletes what has expired. Spawn it, or poll it beside the server; dropping it does no harm.
     ///
     /// # Panics
     ///
