@@ -74,6 +74,12 @@ impl IntrospectionEndpoint {
         self
     }
 
+    /// The same, for clients that authenticate in this way.
+    pub(crate) fn authenticated_by(mut self, clients: ClientAuthentication) -> Self {
+        self.clients = clients;
+        self
+    }
+
     pub(crate) async fn answer<B>(&self, parts: &Parts, body: B) -> Answer
     where
         B: Body,

@@ -22,11 +22,11 @@ use super::{
 };
 use crate::{
     attempts::Attempts,
-    clients::{ClientAuthentication, ClientRegistry},
+    clients::{Client, ClientAuthentication, ClientRegistry},
     endpoints::{Answer, BoxError, IntrospectionEndpoint, RevocationEndpoint, TokenEndpoint, service},
     grants::{AuthorizationCode, ClientCredentials, Grant, RefreshToken},
     keys::JwksEndpoint,
-    tokens::TokenIssuer,
+    tokens::{ActiveToken, TokenIssuer},
     users::UserDirectory,
 };
 
@@ -36,6 +36,9 @@ pub(super) const TOKEN: &str = "/token";
 pub(super) const REVOKE: &str = "/revoke";
 pub(super) const INTROSPECT: &str = "/introspect";
 pub(super) const JWKS: &str = "/jwks";
+
+/// How long a log-in lasts, unless set: a day of work.
+const LOG_IN_LIFE: Duration = Duration::from_secs(8 * 3600);
 
 /// RFC 8414 §3.
 const WELL_KNOWN: &str = "/.well-known/oauth-authorization-server";
@@ -76,6 +79,7 @@ pub struct AuthorizationServerBuilder {
     issuer: TokenIssuer,
     authentication: ClientAuthentication,
     token: TokenEndpoint,
+    introspect: IntrospectionEndpoint,
     pub(super) authorize: AuthorizationEndpoint,
 }
 
@@ -111,13 +115,14 @@ impl AuthorizationServer {
             .grant(RefreshToken)?;
         let path = path_of(&name);
         Ok(AuthorizationServerBuilder {
+            introspect: IntrospectionEndpoint::new(issuer.clone(), authentication.clone()),
             authorize: AuthorizationEndpoint {
                 issuer: issuer.clone(),
                 clients,
                 users: Arc::new(users),
                 pages: Arc::new(DefaultPages),
                 site,
-                log_ins: LogIns::new(key, Duration::from_secs(8 * 3600)),
+                log_ins: LogIns::new(key, LOG_IN_LIFE),
                 attempts: Attempts::new(),
                 peer: None,
                 peer_attempts: Attempts::with_limit(100, Duration::from_secs(300))?,
@@ -150,7 +155,8 @@ impl AuthorizationServerBuilder {
         self
     }
 
-    /// What a scope allows, in words, for the page that asks the user. Without it, the scope's name is shown.
+    /// What a scope allows, in words, for the page that asks the user. Without it, the scope's name is shown. Scopes that are
+    /// described stand in the metadata, too.
     #[must_use]
     pub fn describe_scope(mut self, scope: impl Into<String>, description: impl Into<String>) -> Self {
         self.authorize.scopes.insert(scope.into(), description.into());
@@ -208,6 +214,35 @@ impl AuthorizationServerBuilder {
         Ok(self)
     }
 
+    /// For how long somebody who has logged in here is not asked for the password again; 8 hours unless set. Whoever finds the
+    /// browser open within that time gets codes for clients.
+    ///
+    /// # Errors
+    ///
+    /// When it is not 1 min to 30 days.
+    pub fn log_in_life(mut self, life: Duration) -> Result<Self, SetupError> {
+        let bounds = Duration::from_secs(60)..=Duration::from_secs(30 * 24 * 3600);
+        if !bounds.contains(&life) {
+            return Err(SetupError::new(
+                "log_in_life",
+                format_args!("expected 60 s to 2592000 s, got {} s", life.as_secs_f64()),
+            ));
+        }
+        self.authorize.log_ins = self.authorize.log_ins.lasting(life);
+        Ok(self)
+    }
+
+    /// Decides in another way which client may learn what at the introspection endpoint: see
+    /// [`IntrospectionEndpoint::permit`].
+    #[must_use]
+    pub fn permit_introspection(
+        mut self,
+        permission: impl Fn(&Client, &ActiveToken) -> bool + Send + Sync + 'static,
+    ) -> Self {
+        self.introspect = self.introspect.permit(permission);
+        self
+    }
+
     /// The server.
     ///
     /// # Errors
@@ -229,7 +264,7 @@ impl AuthorizationServerBuilder {
         Ok(AuthorizationServer(Arc::new(Endpoints {
             authorize: self.authorize,
             revoke: RevocationEndpoint::new(self.issuer.clone(), self.authentication.clone()),
-            introspect: IntrospectionEndpoint::new(self.issuer.clone(), self.authentication),
+            introspect: self.introspect.authenticated_by(self.authentication),
             jwks: self
                 .issuer
                 .keys()

@@ -53,6 +53,12 @@ impl LogIns {
         Self { key, lifetime }
     }
 
+    /// The same, for log-ins that last so long.
+    pub(super) fn lasting(mut self, lifetime: Duration) -> Self {
+        self.lifetime = lifetime;
+        self
+    }
+
     /// The log-in of somebody who has just typed the right password. Each has an identifier of its own: one that somebody
     /// else knew before tells nothing about it.
     pub(super) fn start(&self, subject: &str, epoch: u64, now: SystemTime) -> Result<LogIn, StoreError> {

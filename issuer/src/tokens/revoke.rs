@@ -165,7 +165,7 @@ impl TokenIssuer {
                 let after = Subject {
                     logouts: known.map_or(0, |known| known.logouts) + 1,
                     // A moment ahead of what is being issued right now.
-                    issued_before: known.map_or(now, |known| known.issued_before.max(now)).next(),
+                    issued_before: known.map_or(now.next(), |known| known.issued_before.max(now.next())),
                 };
                 let revoked = Revoked {
                     issued_before: Some(after.issued_before),

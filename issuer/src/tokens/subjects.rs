@@ -4,7 +4,9 @@ use std::{future::Future, pin::Pin};
 
 use resource_protector::StoreError;
 
-/// Says whether a subject may still get tokens. Whoever keeps the users implements it.
+use crate::users::UserDirectory;
+
+/// Says whether a subject may still get tokens. Every [`UserDirectory`] does: a user who is there and active.
 pub trait SubjectRule: Send + Sync + 'static {
     /// Whether tokens may be issued about this subject: it exists, and is not disabled. Asked before every exchange of a code
     /// or a refresh token; who says yes too often leaves a disabled account its access.
@@ -13,6 +15,14 @@ pub trait SubjectRule: Send + Sync + 'static {
     ///
     /// When it cannot be found out; the client is told to come again.
     fn may_have_tokens(&self, subject: &str) -> impl Future<Output = Result<bool, StoreError>> + Send;
+}
+
+/// Who is disabled or gone gets no further tokens.
+impl<D: UserDirectory> SubjectRule for D {
+    async fn may_have_tokens(&self, subject: &str) -> Result<bool, StoreError> {
+        let user = UserDirectory::find(self, subject).await?;
+        Ok(user.is_some_and(|user| user.is_active))
+    }
 }
 
 /// A rule of any type.

@@ -10,9 +10,8 @@ use super::{
     Passwords, User, UserDirectory, Username,
     passwords::{MAX_PASSWORD, MIN_NEW_PASSWORD, Verdict},
 };
-use crate::{
-    SubjectRule,
-    store::{AnyStore, Becomes, Change, Id, Key, Kind, MemoryStore, Outcome, Row, Store, StoreError, Version, Was},
+use crate::store::{
+    AnyStore, Becomes, Change, Id, Key, Kind, MemoryStore, Outcome, Row, Store, StoreError, Version, Was,
 };
 
 /// The longest display name, in bytes.
@@ -242,14 +241,6 @@ impl StoredUsers {
         let put = put(kept, &Id::of(&kept.subject))?;
         let change = Change::new().step(by_name(username), Was::At(version), put);
         self.store.commit(&change).await.map(drop)
-    }
-}
-
-/// Who is disabled or gone gets no further tokens.
-impl SubjectRule for StoredUsers {
-    async fn may_have_tokens(&self, subject: &str) -> Result<bool, StoreError> {
-        let user = UserDirectory::find(self, subject).await?;
-        Ok(user.is_some_and(|user| user.is_active))
     }
 }
 

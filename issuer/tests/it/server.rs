@@ -66,6 +66,10 @@ impl Town {
                 .unwrap()
                 .audiences(["https://mail.test"])
                 .unwrap(),
+            Client::with_secret("poster", &secret)
+                .unwrap()
+                .secret_in_form()
+                .unwrap(),
             Client::public("phone")
                 .unwrap()
                 .redirect_uris(["http://127.0.0.1/cb", "https://phone.test/cb"])
@@ -626,6 +630,38 @@ async fn a_log_out_everywhere_and_a_disabled_account_end_the_log_in_at_the_serve
     assert_eq!(browser.get(&web()).await.status, 303);
     town.users.disable(&town.alice.subject).await.unwrap();
     assert!(browser.get(&web()).await.is_sign_in());
+}
+
+#[tokio::test]
+async fn a_log_in_lasts_for_as_long_as_is_said() {
+    let life = Duration::from_secs(600);
+    let town = Town::with(ISSUER, |builder| builder.log_in_life(life).unwrap()).await;
+    let mut browser = town.browser();
+    let page = browser.come_in(&web()).await;
+    browser.decide(&page, "allow").await;
+    town.clock.advance(life - Duration::from_secs(1));
+    assert_eq!(browser.get(&web()).await.status, 303);
+    town.clock.advance(Duration::from_secs(1));
+    assert!(browser.get(&web()).await.is_sign_in());
+}
+
+#[tokio::test]
+async fn the_application_decides_who_learns_what_at_the_servers_introspection_endpoint() {
+    let ask = async |town: &Town, token: &str| {
+        let form = form(&[("client_id", "poster"), ("client_secret", SECRET), ("token", token)]);
+        let page = town.post("/introspect", &form).await;
+        assert_eq!(page.status, 200, "{}", page.text);
+        page.json()["active"].clone()
+    };
+    let issue = async |town: &Town| {
+        let request = resource_protector_issuer::TokenRequest::for_client("poster");
+        town.issuer.issue(request).await.unwrap().access_token().to_owned()
+    };
+    let town = Town::new().await;
+    assert_eq!(ask(&town, &issue(&town).await).await, json!(false));
+    let own = |client: &Client, token: &resource_protector_issuer::ActiveToken| token.client_id() == Some(client.id());
+    let town = Town::with(ISSUER, |builder| builder.permit_introspection(own)).await;
+    assert_eq!(ask(&town, &issue(&town).await).await, json!(true));
 }
 
 #[tokio::test]

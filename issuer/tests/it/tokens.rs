@@ -923,3 +923,18 @@ async fn what_is_over_is_deleted_while_the_list_takes_nothing_more() {
     assert!(world.issuer.keep_house().await.is_err());
     assert_eq!(world.issuer.delete_expired().await.unwrap(), 0);
 }
+
+#[tokio::test]
+async fn however_often_a_subject_is_logged_out_at_once_its_next_token_lies_less_than_a_second_ahead() {
+    let world = World::opaque().await;
+    // The last millisecond of a second but one.
+    let seconds = world.wall().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs() + 1;
+    let moment = std::time::UNIX_EPOCH + Duration::from_secs(seconds) + Duration::from_millis(998);
+    world.clock.set_wall(moment);
+    for _ in 0..5 {
+        world.issuer.logout_everywhere("alice").await.unwrap();
+    }
+    let tokens = world.issue().await;
+    // It has a leeway of a second.
+    assert!(present(&world.table_protector(), tokens.access_token()).await.is_ok());
+}

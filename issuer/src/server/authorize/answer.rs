@@ -4,7 +4,7 @@ use form_urlencoded::Serializer;
 
 use crate::tokens::IssuedTokens;
 
-/// What went wrong, in the words of RFC 6749, section 4.1.2.1, RFC 8707, RFC 9101, and OpenID Connect Core, section 3.1.2.6.
+/// What went wrong, in the words of RFC 6749, section 4.1.2.1, RFC 8707, RFC 9101, RFC 9470, and OpenID Connect Core, section 3.1.2.6.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::server) enum ErrorCode {
     AccessDenied,
@@ -16,6 +16,7 @@ pub(in crate::server) enum ErrorCode {
     RequestNotSupported,
     RequestUriNotSupported,
     UnauthorizedClient,
+    UnmetAuthenticationRequirements,
     UnsupportedResponseType,
 }
 
@@ -31,6 +32,7 @@ impl ErrorCode {
             Self::RequestNotSupported => "request_not_supported",
             Self::RequestUriNotSupported => "request_uri_not_supported",
             Self::UnauthorizedClient => "unauthorized_client",
+            Self::UnmetAuthenticationRequirements => "unmet_authentication_requirements",
             Self::UnsupportedResponseType => "unsupported_response_type",
         }
     }

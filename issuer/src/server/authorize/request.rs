@@ -169,6 +169,13 @@ fn asked_for(parameters: &Parameters, client: &impl ClientView) -> Result<Author
     if once("request_uri").is_some() {
         return Err((ErrorCode::RequestUriNotSupported, "request objects are not supported"));
     }
+    // There is one way to log in here, which has no name. A client that was sent here for another would be sent again and again.
+    if once("acr_values").is_some() {
+        return Err((
+            ErrorCode::UnmetAuthenticationRequirements,
+            "users authenticate in one way only, which no acr names",
+        ));
+    }
     let is_implicit = match once("response_type") {
         Some("code") => false,
         Some("token") if client.may_have_tokens_at_once() => true,
@@ -732,6 +739,7 @@ mod tests {
     fn request_objects_are_refused_and_not_passed_over() {
         assert_eq!(error("request", "x.y.z"), ErrorCode::RequestNotSupported);
         assert_eq!(error("request_uri", "urn:x"), ErrorCode::RequestUriNotSupported);
+        assert_eq!(error("acr_values", "gold"), ErrorCode::UnmetAuthenticationRequirements);
     }
 
     #[test]
