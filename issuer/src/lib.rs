@@ -98,7 +98,9 @@ pub mod endpoints;
 pub mod grants;
 pub mod keys;
 pub mod profiles;
+mod random;
 pub mod server;
+mod setup;
 pub mod store;
 #[cfg(feature = "testing")]
 pub mod testing;

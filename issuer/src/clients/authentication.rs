@@ -19,6 +19,7 @@ use super::{
 use crate::{
     attempts::Attempts,
     endpoints::{Form, OAuthError},
+    setup::within,
     store::{AnyStore, Becomes, Change, Key, Kind, Outcome, Row, Store, Version, Was},
 };
 
@@ -110,13 +111,11 @@ impl ClientAuthentication {
     ///
     /// When it is not 1 s to one hour.
     pub fn assertion_life(mut self, life: Duration) -> Result<Self, SetupError> {
-        if !(Duration::from_secs(1)..=Duration::from_secs(3600)).contains(&life) {
-            return Err(SetupError::new(
-                "assertion_life",
-                format_args!("expected 1 s to 3600 s, got {} s", life.as_secs_f64()),
-            ));
-        }
-        self.assertion_life = life;
+        self.assertion_life = within(
+            "assertion_life",
+            life,
+            Duration::from_secs(1)..=Duration::from_secs(3600),
+        )?;
         Ok(self)
     }
 

@@ -27,7 +27,8 @@ impl MemoryClients {
         clients.insert(client.id().to_owned(), client);
     }
 
-    /// Removes a client, and says whether there was one. Tokens that it has live on: revoke them.
+    /// Removes a client, and says whether there was one. It gets no further ones. Access tokens that it has live on until they are
+    /// over, or until a list that goes by `client_id` is told of a [cut-off](resource_protector::CutOff::client).
     pub fn remove(&self, client_id: &str) -> bool {
         let mut clients = self.0.write().unwrap_or_else(PoisonError::into_inner);
         clients.remove(client_id).is_some()

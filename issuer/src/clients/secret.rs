@@ -2,7 +2,8 @@
 
 use std::fmt;
 
-use aws_lc_rs::{constant_time, digest, rand};
+use crate::random;
+use aws_lc_rs::{constant_time, digest};
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use resource_protector::SetupError;
 use serde::{Deserialize, Serialize};
@@ -27,9 +28,8 @@ impl ClientSecret {
     ///
     /// When the operating system has no random numbers.
     pub fn generate() -> Result<Self, SetupError> {
-        let mut bytes = [0; 32];
-        rand::fill(&mut bytes).map_err(|_| SetupError::new("secret", "the operating system has no random numbers"))?;
-        Ok(Self(URL_SAFE_NO_PAD.encode(bytes)))
+        let secret = random::text::<32>();
+        secret.map(Self).map_err(|error| SetupError::new("secret", error))
     }
 
     /// One that somebody else has made, **at random**: 32 to 1024 printable ASCII characters.

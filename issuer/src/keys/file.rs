@@ -6,14 +6,13 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use aws_lc_rs::rand;
-use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde::{Deserialize, Serialize};
 
 use super::{
     KeyError, MAX_KEYS,
     signing_key::{SigningKey, Written},
 };
+use crate::random;
 
 /// The longest file that is read, in bytes: a key takes no more than 4 KiB.
 const MAX_FILE: u64 = 256 * 1024;
@@ -97,10 +96,9 @@ fn write_beside(path: &Path, keys: &[&SigningKey]) -> io::Result<PathBuf> {
         keys: keys.iter().map(|key| key.write()).collect(),
     };
     let text = serde_json::to_vec_pretty(&content)?;
-    let mut random = [0; 9];
-    rand::fill(&mut random).map_err(|_| io::Error::other("the operating system has no random numbers"))?;
+    let random = random::text::<9>().map_err(io::Error::other)?;
     let mut name = path.file_name().unwrap_or_default().to_owned();
-    name.push(format!(".{}.new", URL_SAFE_NO_PAD.encode(random)));
+    name.push(format!(".{random}.new"));
     let beside = path.with_file_name(name);
     let mut file = for_owner_only(OpenOptions::new().write(true).create_new(true)).open(&beside)?;
     let written = file.write_all(&text).and_then(|()| file.sync_all());

@@ -22,6 +22,7 @@ use serde::Serialize;
 
 pub use self::endpoint::JwksEndpoint;
 use self::signing_key::{SigningKey, check_algorithm};
+use crate::setup::within;
 
 /// The most keys in a ring.
 const MAX_KEYS: usize = 32;
@@ -156,12 +157,7 @@ impl KeyRing {
     ///
     /// When it is out of these bounds.
     pub fn publish_ahead(self, ahead: Duration) -> Result<Self, SetupError> {
-        if !AHEAD.contains(&ahead) {
-            return Err(SetupError::new(
-                "publish_ahead",
-                format_args!("expected 60 s to 604800 s, got {} s", ahead.as_secs_f64()),
-            ));
-        }
+        let ahead = within("publish_ahead", ahead, AHEAD)?;
         self.times_mut(|times| times.publish_ahead = ahead);
         Ok(self)
     }

@@ -6,7 +6,7 @@ use std::{
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
-use aws_lc_rs::{hmac, rand};
+use aws_lc_rs::hmac;
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use resource_protector::{
     AccessTokenMark, Audience, Clock, CurrentToken, CutOff, HmacAlgorithm, JwtValidator, OptionalClaim,
@@ -14,6 +14,8 @@ use resource_protector::{
 };
 use serde_json::{Map, Value, json};
 
+use crate::random;
+use crate::setup::within;
 use crate::tokens::{TokenError, TokenErrorKind};
 
 /// The longest life of a token.
@@ -202,10 +204,7 @@ impl fmt::Debug for Shared {
 
 /// Checks how long tokens are to be good for.
 pub(super) fn checked_life(option: &'static str, life: Duration) -> Result<Duration, SetupError> {
-    if (Duration::from_secs(1)..=LONGEST).contains(&life) {
-        return Ok(life);
-    }
-    Err(SetupError::new(option, "expected 1 s to 366 days, got something else"))
+    within(option, life, Duration::from_secs(1)..=LONGEST)
 }
 
 /// Checks the name of a claim.
@@ -237,13 +236,7 @@ pub(super) fn end(now: SystemTime, life: Duration) -> Result<SystemTime, TokenEr
 
 /// A random identifier (RFC 9562 §5.4).
 pub(super) fn uuid() -> Result<String, TokenError> {
-    let mut bytes = [0; 16];
-    rand::fill(&mut bytes).map_err(|_| {
-        TokenError::new(
-            TokenErrorKind::Unavailable,
-            "the operating system has no random numbers",
-        )
-    })?;
+    let bytes = random::bytes::<16>()?;
     let random = u128::from_be_bytes(bytes);
     // Version 4, variant 10.
     let uuid = (random & !(0xf << 76) & !(0b11 << 62)) | (4 << 76) | (0b10 << 62);

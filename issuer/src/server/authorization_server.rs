@@ -26,6 +26,7 @@ use crate::{
     endpoints::{Answer, BoxError, IntrospectionEndpoint, RevocationEndpoint, TokenEndpoint, service},
     grants::{AuthorizationCode, ClientCredentials, Grant, RefreshToken},
     keys::JwksEndpoint,
+    setup::within,
     tokens::{ActiveToken, TokenIssuer},
     users::UserDirectory,
 };
@@ -221,13 +222,11 @@ impl AuthorizationServerBuilder {
     ///
     /// When it is not 1 min to 30 days.
     pub fn log_in_life(mut self, life: Duration) -> Result<Self, SetupError> {
-        let bounds = Duration::from_secs(60)..=Duration::from_secs(30 * 24 * 3600);
-        if !bounds.contains(&life) {
-            return Err(SetupError::new(
-                "log_in_life",
-                format_args!("expected 60 s to 2592000 s, got {} s", life.as_secs_f64()),
-            ));
-        }
+        let life = within(
+            "log_in_life",
+            life,
+            Duration::from_secs(60)..=Duration::from_secs(30 * 24 * 3600),
+        )?;
         self.authorize.log_ins = self.authorize.log_ins.lasting(life);
         Ok(self)
     }

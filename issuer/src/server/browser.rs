@@ -1,10 +1,10 @@
 //! Which browser a request is from, and whether a page of ours sent it.
 
-use aws_lc_rs::rand;
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use http::{HeaderMap, HeaderValue, Uri, header};
 use resource_protector::SetupError;
 
+use crate::random;
 use crate::store::StoreError;
 
 /// The longest cookie that is read, in bytes.
@@ -120,7 +120,7 @@ impl Site {
 impl BrowserId {
     /// The identifier of a browser that has none.
     pub(super) fn draw() -> Result<Self, StoreError> {
-        random().map(Self)
+        Ok(Self(random::text::<32>()?))
     }
 
     /// The identifier that a browser sent; `None` when it is not one that could have been drawn.
@@ -132,13 +132,6 @@ impl BrowserId {
     pub(super) fn as_str(&self) -> &str {
         &self.0
     }
-}
-
-/// 256 random bits in base64url: 43 characters.
-pub(super) fn random() -> Result<String, StoreError> {
-    let mut bytes = [0; 32];
-    rand::fill(&mut bytes).map_err(|_| StoreError::new("the operating system has no random numbers"))?;
-    Ok(URL_SAFE_NO_PAD.encode(bytes))
 }
 
 #[cfg(test)]

@@ -2,7 +2,8 @@
 
 use std::fmt;
 
-use aws_lc_rs::{hmac, rand};
+use crate::random;
+use aws_lc_rs::hmac;
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use resource_protector::SetupError;
 
@@ -45,9 +46,7 @@ impl SealingKey {
     ///
     /// When the operating system has no random numbers.
     pub fn random() -> Result<Self, SetupError> {
-        let mut bytes = [0; 32];
-        rand::fill(&mut bytes)
-            .map_err(|_| SetupError::new("sealing key", "the operating system has no random numbers"))?;
+        let bytes = random::bytes::<32>().map_err(|error| SetupError::new("sealing key", error))?;
         Self::new(&bytes)
     }
 

@@ -9,9 +9,10 @@ use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde::{Deserialize, Serialize};
 
 use super::{
-    browser::{BrowserId, random},
+    browser::BrowserId,
     seal::{Purpose, SealingKey},
 };
+use crate::random;
 use crate::store::StoreError;
 
 /// The longest cookie of a log-in that is read, in bytes.
@@ -67,7 +68,7 @@ impl LogIns {
             subject: subject.to_owned(),
             auth_time,
             expires_at: auth_time.saturating_add(self.lifetime.as_secs()),
-            session: random()?,
+            session: random::text::<32>()?,
             epoch,
         })
     }

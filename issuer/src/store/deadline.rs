@@ -5,6 +5,7 @@ use std::{future::Future, time::Duration};
 use resource_protector::SetupError;
 
 use super::StoreError;
+use crate::setup::within;
 
 /// How long one method of a store may take.
 #[derive(Clone, Copy, Debug)]
@@ -21,11 +22,7 @@ impl Deadline {
     }
 
     pub(super) fn with(self, timeout: Duration) -> Result<Self, SetupError> {
-        if !(Duration::from_millis(1)..=Duration::from_secs(60)).contains(&timeout) {
-            let seconds = timeout.as_secs_f64();
-            let problem = format_args!("expected 0.001 s to 60 s, got {seconds} s");
-            return Err(SetupError::new("timeout", problem));
-        }
+        let timeout = within("timeout", timeout, Duration::from_millis(1)..=Duration::from_secs(60))?;
         Ok(Self { timeout, ..self })
     }
 

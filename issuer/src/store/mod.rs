@@ -26,7 +26,8 @@ mod written;
 
 use std::{collections::BTreeMap, fmt, future::Future, pin::Pin, sync::Arc, time::SystemTime};
 
-use aws_lc_rs::{digest, rand};
+use crate::random;
+use aws_lc_rs::digest;
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 
 pub use self::memory::MemoryStore;
@@ -233,8 +234,7 @@ impl Version {
     ///
     /// When the operating system has no random numbers.
     pub fn draw() -> Result<Self, StoreError> {
-        let mut bytes = [0; 8];
-        rand::fill(&mut bytes).map_err(|_| StoreError::new("the operating system has no random numbers"))?;
+        let bytes = random::bytes::<8>()?;
         Ok(Self((i64::from_le_bytes(bytes) & i64::MAX).max(1)))
     }
 

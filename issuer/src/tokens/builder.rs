@@ -1,12 +1,13 @@
 //! What an issuer is told.
 
-use std::{fmt, ops::RangeInclusive, sync::Arc, time::Duration};
+use std::{fmt, sync::Arc, time::Duration};
 
 use resource_protector::{Clock, SetupError, SystemClock};
 
 use super::{
     AccessTokens, Inner, Lives, SubjectRule, TokenIssuer, access::Form, ledger::Ledger, subjects::AnySubjectRule,
 };
+use crate::setup::within;
 use crate::store::Store;
 
 const MINUTE: Duration = Duration::from_secs(60);
@@ -174,21 +175,6 @@ impl TokenIssuerBuilder {
         let told = issuer.tell_all().await;
         told.map_err(|error| SetupError::new("revocations", error))?;
         Ok(issuer)
-    }
-}
-
-fn within(option: &'static str, value: Duration, bounds: RangeInclusive<Duration>) -> Result<Duration, SetupError> {
-    match bounds.contains(&value) {
-        true => Ok(value),
-        false => Err(SetupError::new(
-            option,
-            format_args!(
-                "expected {} s to {} s, got {} s",
-                bounds.start().as_secs(),
-                bounds.end().as_secs(),
-                value.as_secs_f64()
-            ),
-        )),
     }
 }
 

@@ -5,11 +5,12 @@ use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 
 use super::{
     IssuedTokens, TokenError, TokenErrorKind, TokenIssuer, TokenRequest,
-    issue::{Drawn, random_text},
+    issue::Drawn,
     ledger::Decision,
     records::{Code, Found, Record as _, Subject, was},
 };
 use crate::{
+    random,
     store::{Becomes, Change, Key, Kind, Was},
     time::Millis,
 };
@@ -59,7 +60,7 @@ impl TokenIssuer {
     ///
     /// When the store cannot be reached.
     pub async fn issue_code(&self, request: CodeRequest) -> Result<String, TokenError> {
-        let code = random_text::<32>()?;
+        let code = random::text::<32>()?;
         let key = &Key::of(Kind::Code, &code);
         let (ledger, request) = (&self.0.ledger, &request);
         ledger

@@ -10,8 +10,7 @@ use super::{
 };
 use crate::{keys::KeyRing, time::Millis};
 
-/// A token that is good, and what it says. It serializes as the answer of an introspection endpoint (RFC 7662 §2.2), without
-/// `active`.
+/// A token that is good, and what it says.
 #[derive(Clone)]
 pub struct ActiveToken {
     token_use: TokenUse,

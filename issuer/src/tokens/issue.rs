@@ -2,8 +2,6 @@
 
 use std::time::Duration;
 
-use aws_lc_rs::rand;
-use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use resource_protector::StoreError;
 use serde_json::{Map, Value, json};
 
@@ -14,6 +12,7 @@ use super::{
     records::{AccessToken, Found, Record as _, RefreshToken, Session, Subject, was},
 };
 use crate::{
+    random,
     store::{Becomes, Change, Key, Kind, Was},
     time::Millis,
 };
@@ -29,23 +28,16 @@ pub(super) struct Drawn {
 impl Drawn {
     pub(super) fn draw() -> Result<Self, StoreError> {
         Ok(Self {
-            sid: random_text::<16>()?,
-            refresh_token: random_text::<32>()?,
-            opaque: random_text::<32>()?,
-            jti: random_text::<16>()?,
+            sid: random::text::<16>()?,
+            refresh_token: random::text::<32>()?,
+            opaque: random::text::<32>()?,
+            jti: random::text::<16>()?,
         })
     }
 
     pub(super) fn refresh_key(&self) -> Key {
         Key::of(Kind::RefreshToken, &self.refresh_token)
     }
-}
-
-/// So many random bytes, in base64url.
-pub(super) fn random_text<const BYTES: usize>() -> Result<String, StoreError> {
-    let mut bytes = [0; BYTES];
-    rand::fill(&mut bytes).map_err(|_| StoreError::new("the operating system has no random numbers"))?;
-    Ok(URL_SAFE_NO_PAD.encode(bytes))
 }
 
 /// An access token, and the row of its kind if it is opaque.

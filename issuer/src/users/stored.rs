@@ -2,14 +2,13 @@
 
 use std::{fmt, sync::Arc};
 
-use aws_lc_rs::rand;
-use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde::{Deserialize, Serialize};
 
 use super::{
     Passwords, User, UserDirectory, Username,
     passwords::{MAX_PASSWORD, MIN_NEW_PASSWORD, Verdict},
 };
+use crate::random;
 use crate::store::{
     AnyStore, Becomes, Change, Id, Key, Kind, MemoryStore, Outcome, Row, Store, StoreError, Version, Was,
 };
@@ -93,7 +92,7 @@ impl StoredUsers {
         let username = Username::parse(username).ok_or(UserError::NotAUsername)?;
         let password = self.hash_of_new(password).await?;
         let kept = Kept {
-            subject: random_subject()?,
+            subject: random::text::<16>()?,
             username: username.as_str().to_owned(),
             display_name: None,
             is_active: true,
@@ -338,13 +337,6 @@ fn put(body: &impl Serialize, owner: &Id) -> Result<Becomes, StoreError> {
 fn read<'a, T: Deserialize<'a>>(row: &'a Row) -> Result<T, StoreError> {
     // The message of serde quotes what it read.
     serde_json::from_str(&row.body).map_err(|_| StoreError::new("what is kept of a user cannot be read"))
-}
-
-/// 128 random bits.
-fn random_subject() -> Result<String, StoreError> {
-    let mut bytes = [0; 16];
-    rand::fill(&mut bytes).map_err(|_| StoreError::new("the operating system has no random numbers"))?;
-    Ok(URL_SAFE_NO_PAD.encode(bytes))
 }
 
 #[cfg(test)]
