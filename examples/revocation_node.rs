@@ -41,7 +41,7 @@ async fn me(token: CurrentToken) -> String {
 }
 
 /// Stands for an authorization server.
-async fn log_in(Path(subject): Path<String>) -> Result<Json<Value>, StatusCode> {
+async fn login(Path(subject): Path<String>) -> Result<Json<Value>, StatusCode> {
     let now = SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default().as_secs();
     let claims = json!({
         "iss": ISSUER, "aud": AUDIENCE, "sub": subject, "client_id": "app", "jti": format!("{subject}-{now}"),
@@ -100,7 +100,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let app = Router::new()
         .route("/me", get(me))
         .layer(protector.clone())
-        .route("/login/{subject}", post(log_in))
+        .route("/login/{subject}", post(login))
         .merge(
             Router::new()
                 .route("/logout/{subject}", post(log_out_everywhere))

@@ -132,7 +132,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
         .grant(passes)?
         // As Authlib's clients sign unless they are told otherwise. Leave both out if yours sign for the issuer.
         .assertion_audience_too(format!("{url}/token"))
-        .assertion_life(Duration::from_secs(3600))?
+        .assertion_lifetime(Duration::from_secs(3600))?
         .describe_scope("profile", "See your name")
         .describe_scope("email", "See your e-mail address")
         .build()?;

@@ -98,9 +98,9 @@ async fn main() -> Result<(), Box<dyn Error>> {
         .with_state(issuer.clone());
 
     // A log-in of yours ends with this.
-    let log_in = |subject| issuer.issue(TokenRequest::for_subject("app", subject));
-    let (phone, laptop) = (&log_in("alice").await?, &log_in("alice").await?);
-    let (tablet, bob) = (&log_in("alice").await?, &log_in("bob").await?);
+    let login = |subject| issuer.issue(TokenRequest::for_subject("app", subject));
+    let (phone, laptop) = (&login("alice").await?, &login("alice").await?);
+    let (tablet, bob) = (&login("alice").await?, &login("bob").await?);
 
     let listen = env::var("LISTEN").unwrap_or_else(|_| "127.0.0.1:8000".to_owned());
     let listener = tokio::net::TcpListener::bind(listen).await?;

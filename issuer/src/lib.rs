@@ -65,7 +65,7 @@
 //!
 //! # What has to be done by you
 //!
-//! - [`TokenIssuer::run`] has to be spawned, or [`keep_house`](TokenIssuer::keep_house) called from time to time.
+//! - [`TokenIssuer::run`] has to be spawned, or [`upkeep`](TokenIssuer::upkeep) called from time to time.
 //! - A new password and a disabled account end no session: [`logout_everywhere`](TokenIssuer::logout_everywhere) belongs to both.
 //! - TLS ends before it; several processes share store, file of keys, [`SealingKey`](server::SealingKey), and a list on Redis.
 //! - [`server::AuthorizationServer`] takes the whole path: with axum it is a `fallback_service`, and not nested.
@@ -79,7 +79,7 @@
 //! | `resource_protector_issuer::tokens` | `tokens_issued` | info | `client_id`, `grant_type`, `session_id` | the token endpoint has issued tokens |
 //! | | `refresh_token_reused` | warn | `client_id` | a refresh token came again, and its session was ended: somebody has stolen one |
 //! | | `code_reused` | warn | `client_id` | an authorization code came again, likewise |
-//! | `resource_protector_issuer::authorize` | `sign_in_refused` | info | `client_id` | a username or a password was wrong |
+//! | `resource_protector_issuer::authorize` | `login_refused` | info | `client_id` | a username or a password was wrong |
 //! | | | warn | `error` | nobody can be asked: the store, the users or the clients do not answer |
 //! | `resource_protector_issuer::upkeep` | `upkeep_failed` | warn | `error` | it is tried again in 30 s; until then a revocation may be unknown to the list |
 //! | `resource_protector_issuer::endpoints` | | warn, error, debug | `error` | a token cannot be judged (503); none can be issued as this server is set up (500); a form broke off |

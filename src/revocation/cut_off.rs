@@ -92,7 +92,7 @@ impl CutOff {
 
     /// Need not be known from this moment on, because every token that it concerns has expired by then: for one token, its
     /// `exp`. Without it, or when it lies further away, it is known for the
-    /// [longest life](super::RevocationTerms::longest_life) of a token that is issued now, or just before the moment that it
+    /// [longest life](super::RevocationTerms::longest_lifetime) of a token that is issued now, or just before the moment that it
     /// [names](Self::issued_before); and for some minutes more, because of the leeway.
     #[must_use]
     pub fn until(mut self, exp: SystemTime) -> Self {

@@ -19,7 +19,7 @@ pub(super) const LONGEST: Duration = Duration::from_secs(366 * 24 * 3600);
 #[derive(Clone, Debug)]
 pub struct RevocationTerms {
     by: Vec<RevokedBy>,
-    longest_life: Duration,
+    longest_lifetime: Duration,
     assumed_issuer: Option<Arc<str>>,
 }
 
@@ -31,7 +31,7 @@ impl RevocationTerms {
     /// # Errors
     ///
     /// When there is no identifier, or the life is not from 1 s to 366 days.
-    pub fn new(by: impl IntoIterator<Item = RevokedBy>, longest_life: Duration) -> Result<Self, SetupError> {
+    pub fn new(by: impl IntoIterator<Item = RevokedBy>, longest_lifetime: Duration) -> Result<Self, SetupError> {
         let by: Vec<_> = by.into_iter().collect();
         if by.is_empty() {
             return Err(SetupError::new(
@@ -41,7 +41,7 @@ impl RevocationTerms {
         }
         Ok(Self {
             by,
-            longest_life: within("longest_life", longest_life, Duration::from_secs(1)..=LONGEST)?,
+            longest_lifetime: within("longest_lifetime", longest_lifetime, Duration::from_secs(1)..=LONGEST)?,
             assumed_issuer: None,
         })
     }
@@ -75,8 +75,8 @@ impl RevocationTerms {
     }
 
     /// How long a token lives at the most.
-    pub fn longest_life(&self) -> Duration {
-        self.longest_life
+    pub fn longest_lifetime(&self) -> Duration {
+        self.longest_lifetime
     }
 
     /// Whose token it is.
@@ -105,7 +105,7 @@ impl RevocationTerms {
             return Err(lacks("no `iat` or no `exp`, and revocations are not known for ever"));
         };
         match expires.duration_since(issued) {
-            Ok(life) if life > self.longest_life => Err(lacks("lives longer than revocations are known")),
+            Ok(life) if life > self.longest_lifetime => Err(lacks("lives longer than revocations are known")),
             _ => Ok(()),
         }
     }
@@ -204,8 +204,8 @@ mod tests {
         let day = Duration::from_secs(24 * 3600);
         for (by, life, option) in [
             (&[][..], HOUR, "by"),
-            (&[RevokedBy::Subject], Duration::from_millis(999), "longest_life"),
-            (&[RevokedBy::Subject], 367 * day, "longest_life"),
+            (&[RevokedBy::Subject], Duration::from_millis(999), "longest_lifetime"),
+            (&[RevokedBy::Subject], 367 * day, "longest_lifetime"),
         ] {
             let error = RevocationTerms::new(by.iter().copied(), life).unwrap_err();
             assert_eq!(error.option(), option);
@@ -219,6 +219,6 @@ mod tests {
         let terms = by(&[RevokedBy::Session, RevokedBy::Client]);
         assert_eq!(terms.revoked_by(), [RevokedBy::Session, RevokedBy::Client]);
         assert!(terms.include(RevokedBy::Client) && !terms.include(RevokedBy::Subject));
-        assert_eq!(terms.longest_life(), HOUR);
+        assert_eq!(terms.longest_lifetime(), HOUR);
     }
 }

@@ -118,7 +118,7 @@ impl View {
         if issued.duration_since(now.wall).unwrap_or_default() > LONGEST {
             return unusable("expected tokens that are issued within 366 days, got a moment that lies further ahead");
         }
-        let Some(last) = issued.checked_add(self.terms.longest_life()) else {
+        let Some(last) = issued.checked_add(self.terms.longest_lifetime()) else {
             return unusable("the clock shows no time that can be reckoned with");
         };
         let until = match cut_off.until {

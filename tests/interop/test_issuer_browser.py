@@ -120,7 +120,7 @@ def link(server, client):
     return link
 
 
-def sign_in(browser, password=PASSWORD):
+def login(browser, password=PASSWORD):
     """By the keyboard alone; the focus is where it is needed."""
     browser.type(f"alice{TAB}{password}{ENTER}")
 
@@ -134,7 +134,7 @@ def test_somebody_logs_in_allows_it_and_is_back_at_the_client(browser, server, c
     url, tokens = link("app")
     browser.go(url)
     assert browser.title == "Sign in"
-    sign_in(browser, "wrong")
+    login(browser, "wrong")
     browser.wait_for(lambda: browser.title == "Error: Sign in")
     assert browser.text("[role=alert]") == ["Username or password is wrong."]
     focus = "return [document.activeElement.id, document.querySelector('#username').value]"
@@ -154,7 +154,7 @@ def test_somebody_logs_in_allows_it_and_is_back_at_the_client(browser, server, c
 def test_who_is_logged_in_is_not_asked_again_unless_the_client_wants_it(browser, server, client, link):
     url, tokens = link("web")
     browser.go(url)
-    sign_in(browser)
+    login(browser)
     browser.wait_for(lambda: browser.title == "Allow The Web Site?")
     browser.click("[value=allow]")
     at_client(browser, client)
@@ -168,7 +168,7 @@ def test_who_is_logged_in_is_not_asked_again_unless_the_client_wants_it(browser,
     url, tokens = link("web", prompt="login")
     browser.go(url)
     assert browser.title == "Sign in"
-    sign_in(browser)
+    login(browser)
     at_client(browser, client)
     assert server.me(tokens()).status_code == 200
     assert browser.complaints() == []
@@ -177,7 +177,7 @@ def test_who_is_logged_in_is_not_asked_again_unless_the_client_wants_it(browser,
 def test_what_was_allowed_before_leads_from_the_password_straight_to_the_client(browser, server, client, link):
     url, _ = link("web")
     browser.go(url)
-    sign_in(browser)
+    login(browser)
     browser.wait_for(lambda: browser.title == "Allow The Web Site?")
     browser.click("[value=allow]")
     at_client(browser, client)
@@ -186,7 +186,7 @@ def test_what_was_allowed_before_leads_from_the_password_straight_to_the_client(
     url, tokens = link("web")
     browser.go(url)
     assert browser.title == "Sign in"
-    sign_in(browser)
+    login(browser)
     at_client(browser, client)
     assert server.me(tokens()).status_code == 200
     assert browser.complaints() == []
@@ -195,7 +195,7 @@ def test_what_was_allowed_before_leads_from_the_password_straight_to_the_client(
 def test_who_does_not_allow_it_is_back_at_the_client_without_a_code(browser, client, link):
     url, _ = link("app")
     browser.go(url)
-    sign_in(browser)
+    login(browser)
     browser.wait_for(lambda: browser.title == "Allow The App?")
     browser.click("[value=deny]")
     at_client(browser, client)
@@ -207,7 +207,7 @@ def test_who_does_not_allow_it_is_back_at_the_client_without_a_code(browser, cli
 def test_who_is_somebody_else_is_asked_for_the_password(browser, client, link):
     url, tokens = link("app")
     browser.go(url)
-    sign_in(browser)
+    login(browser)
     browser.wait_for(lambda: browser.title == "Allow The App?")
     browser.click("[value=switch]")
     browser.wait_for(lambda: browser.title == "Sign in")
@@ -228,7 +228,7 @@ def test_clickjacking_a_frame_of_another_site_shows_nothing(browser, client, lin
 def test_csrf_a_form_of_another_site_is_refused(browser, client, link):
     url, _ = link("app")
     browser.go(url)
-    sign_in(browser)
+    login(browser)
     browser.wait_for(lambda: browser.title == "Allow The App?")
     fields = '<input name="form" value="consent"><input name="decision" value="allow">'
     [proof] = [browser.script("return document.querySelector('[name=proof]').value")]
@@ -266,10 +266,10 @@ def test_the_pages_fit_on_a_screen(browser, link, screen):
     browser.show_on(*screen)
     url, _ = link("app")
     browser.go(url)
-    look("sign-in")
-    sign_in(browser, "wrong")
+    look("login")
+    login(browser, "wrong")
     browser.wait_for(lambda: browser.title == "Error: Sign in")
-    look("sign-in-again")
+    look("login-again")
     browser.type(PASSWORD + ENTER)
     browser.wait_for(lambda: browser.title == "Allow The App?")
     look("consent")

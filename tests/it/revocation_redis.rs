@@ -94,7 +94,7 @@ impl Node {
         (parts.status, body.collect().await.unwrap().to_bytes())
     }
 
-    async fn log_in(&self, subject: &str) -> String {
+    async fn login(&self, subject: &str) -> String {
         let (_, body) = self.ask("POST", &format!("/login/{subject}"), "").await;
         let answer: serde_json::Value = serde_json::from_slice(&body).unwrap();
         answer["access_token"].as_str().unwrap().to_owned()
@@ -120,7 +120,7 @@ impl Node {
 async fn three_processes_refuse_within_a_second_what_one_of_them_revokes_or_when_a_redis_that_hung_goes_on() {
     let redis = Redis::start().await;
     let nodes = Node::three(&redis, 30).await;
-    let (alice, bob) = (nodes[0].log_in("alice").await, nodes[0].log_in("bob").await);
+    let (alice, bob) = (nodes[0].login("alice").await, nodes[0].login("bob").await);
     for node in &nodes {
         assert_eq!((node.me(&alice).await, node.me(&bob).await), (200, 200));
     }
@@ -149,7 +149,7 @@ async fn processes_go_on_without_redis_and_tell_it_what_it_lost_when_it_is_resta
     let nodes = Node::three(&redis, 30).await;
     let mut tokens = Vec::new();
     for name in ["alice", "bob", "carol"] {
-        tokens.push(nodes[0].log_in(name).await);
+        tokens.push(nodes[0].login(name).await);
     }
     let [alice, bob, carol] = tokens.try_into().unwrap();
     assert_eq!(nodes[0].log_out("alice").await, 200);
@@ -194,7 +194,7 @@ async fn a_process_that_is_cut_off_lets_nobody_in_beyond_its_bound_and_learns_wh
     let (cut_off, other) = (Node::start(&wire.url(), 2).await, Node::start(&redis.url(), 2).await);
     cut_off.get_ready().await;
     other.get_ready().await;
-    let (alice, bob) = (other.log_in("alice").await, other.log_in("bob").await);
+    let (alice, bob) = (other.login("alice").await, other.login("bob").await);
     assert_eq!((cut_off.me(&alice).await, cut_off.me(&bob).await), (200, 200));
 
     wire.cut();

@@ -28,7 +28,7 @@ pub(crate) async fn log_in_and_allow(
     };
     let proof = browser.open(page).await?;
     let form = [
-        ("form", "sign_in"),
+        ("form", "login"),
         ("proof", &proof),
         ("username", username),
         ("password", password),

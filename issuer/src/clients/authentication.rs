@@ -62,7 +62,7 @@ pub struct ClientAuthentication {
     clients: Arc<dyn AnyClients>,
     store: Arc<dyn AnyStore>,
     audiences: Vec<String>,
-    assertion_life: Duration,
+    assertion_lifetime: Duration,
     attempts: Attempts,
     peer: Option<Peer>,
     clock: Arc<dyn Clock>,
@@ -87,7 +87,7 @@ impl ClientAuthentication {
             clients: Arc::new(clients),
             store: Arc::new(store),
             audiences: vec![issuer],
-            assertion_life: Duration::from_secs(300),
+            assertion_lifetime: Duration::from_secs(300),
             attempts: Attempts::new(),
             peer: None,
             clock: Arc::new(SystemClock),
@@ -110,9 +110,9 @@ impl ClientAuthentication {
     /// # Errors
     ///
     /// When it is not 1 s to one hour.
-    pub fn assertion_life(mut self, life: Duration) -> Result<Self, SetupError> {
-        self.assertion_life = within(
-            "assertion_life",
+    pub fn assertion_lifetime(mut self, life: Duration) -> Result<Self, SetupError> {
+        self.assertion_lifetime = within(
+            "assertion_lifetime",
             life,
             Duration::from_secs(1)..=Duration::from_secs(3600),
         )?;
@@ -236,7 +236,7 @@ impl ClientAuthentication {
             return Ok(false);
         };
         let begins = [token.not_before(), token.issued_at()].into_iter().flatten();
-        let is_timely = later(now.wall, self.assertion_life + LEEWAY) >= expires_at
+        let is_timely = later(now.wall, self.assertion_lifetime + LEEWAY) >= expires_at
             && now.wall < later(expires_at, LEEWAY)
             && begins.into_iter().all(|begin| begin <= later(now.wall, LEEWAY));
         // One that is also for others may be used here by them.

@@ -172,8 +172,8 @@ impl KeyRing {
     }
 
     /// Keeps retired keys for as long as the tokens live that they may have signed, if that is longer than was said.
-    pub(crate) fn outlive(&self, longest_life: Duration) {
-        self.times_mut(|times| times.keep_retired = times.keep_retired.max(longest_life));
+    pub(crate) fn outlive(&self, longest_lifetime: Duration) {
+        self.times_mut(|times| times.keep_retired = times.keep_retired.max(longest_lifetime));
     }
 
     /// The public keys as a JWK set (RFC 7517 §5): those that sign, will sign, or have signed what is still good.

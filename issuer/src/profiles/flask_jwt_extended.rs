@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 
 use super::{
     new_token::{Fresh, MintedToken, NewToken},
-    shared::{Kind, Shared, checked_claim, checked_life, end, seconds, uuid},
+    shared::{Kind, Shared, checked_claim, checked_lifetime, end, seconds, uuid},
 };
 use crate::tokens::TokenError;
 
@@ -159,8 +159,8 @@ impl FlaskJwtExtended {
     /// # Errors
     ///
     /// When it is not from 1 s to 366 days.
-    pub fn access_token_life(mut self, life: Duration) -> Result<Self, SetupError> {
-        self.shared.access_token_life = checked_life("access_token_life", life)?;
+    pub fn access_token_lifetime(mut self, life: Duration) -> Result<Self, SetupError> {
+        self.shared.access_token_lifetime = checked_lifetime("access_token_lifetime", life)?;
         Ok(self)
     }
 
@@ -169,8 +169,8 @@ impl FlaskJwtExtended {
     /// # Errors
     ///
     /// When it is not from 1 s to 366 days.
-    pub fn refresh_token_life(mut self, life: Duration) -> Result<Self, SetupError> {
-        self.shared.refresh_token_life = checked_life("refresh_token_life", life)?;
+    pub fn refresh_token_lifetime(mut self, life: Duration) -> Result<Self, SetupError> {
+        self.shared.refresh_token_lifetime = checked_lifetime("refresh_token_lifetime", life)?;
         Ok(self)
     }
 
@@ -232,9 +232,9 @@ impl FlaskJwtExtended {
     pub fn revocation_terms(
         &self,
         by: impl IntoIterator<Item = RevokedBy>,
-        longest_life: Duration,
+        longest_lifetime: Duration,
     ) -> Result<RevocationTerms, SetupError> {
-        self.shared.terms(&by.into_iter().collect::<Vec<_>>(), longest_life)
+        self.shared.terms(&by.into_iter().collect::<Vec<_>>(), longest_lifetime)
     }
 
     /// What revokes this one token, until it is over; `None` where it has no `jti`, which no profile accepts.
@@ -257,7 +257,7 @@ impl FlaskJwtExtended {
     ///
     /// When the subject is empty, or a claim is one of the profile's own.
     pub fn mint_access(&self, token: impl Into<NewToken>) -> Result<MintedToken, TokenError> {
-        self.mint(token.into(), "access", self.shared.access_token_life)
+        self.mint(token.into(), "access", self.shared.access_token_lifetime)
     }
 
     /// A refresh token, as `create_refresh_token` makes it. It is never fresh.
@@ -268,7 +268,7 @@ impl FlaskJwtExtended {
     pub fn mint_refresh(&self, token: impl Into<NewToken>) -> Result<MintedToken, TokenError> {
         let mut token = token.into();
         token.fresh = Fresh::No;
-        self.mint(token, "refresh", self.shared.refresh_token_life)
+        self.mint(token, "refresh", self.shared.refresh_token_lifetime)
     }
 
     fn mint(&self, token: NewToken, kind: &str, life: Duration) -> Result<MintedToken, TokenError> {

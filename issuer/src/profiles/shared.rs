@@ -35,8 +35,8 @@ pub(super) struct Shared {
     may_lack_issuer: bool,
     audience: Vec<String>,
     leeway: Duration,
-    pub(super) access_token_life: Duration,
-    pub(super) refresh_token_life: Duration,
+    pub(super) access_token_lifetime: Duration,
+    pub(super) refresh_token_lifetime: Duration,
     pub(super) clock: Arc<dyn Clock>,
 }
 
@@ -52,8 +52,8 @@ impl Shared {
     pub(super) fn new(
         secret: &[u8],
         assumed_issuer: &'static str,
-        access_token_life: Duration,
-        refresh_token_life: Duration,
+        access_token_lifetime: Duration,
+        refresh_token_lifetime: Duration,
     ) -> Result<Self, SetupError> {
         let shared = Self {
             secret: secret.into(),
@@ -64,8 +64,8 @@ impl Shared {
             may_lack_issuer: true,
             audience: Vec::new(),
             leeway: Duration::from_secs(10),
-            access_token_life,
-            refresh_token_life,
+            access_token_lifetime,
+            refresh_token_lifetime,
             clock: Arc::new(SystemClock),
         };
         shared.with_algorithm(HmacAlgorithm::HS256)
@@ -123,8 +123,8 @@ impl Shared {
         self.issuer.as_deref().unwrap_or(self.assumed_issuer)
     }
 
-    pub(super) fn terms(&self, by: &[RevokedBy], longest_life: Duration) -> Result<RevocationTerms, SetupError> {
-        RevocationTerms::new(by.iter().copied(), longest_life)?.assume_issuer(self.assumed_issuer)
+    pub(super) fn terms(&self, by: &[RevokedBy], longest_lifetime: Duration) -> Result<RevocationTerms, SetupError> {
+        RevocationTerms::new(by.iter().copied(), longest_lifetime)?.assume_issuer(self.assumed_issuer)
     }
 
     pub(super) fn cut_off(&self, token: &CurrentToken) -> Option<CutOff> {
@@ -203,7 +203,7 @@ impl fmt::Debug for Shared {
 }
 
 /// Checks how long tokens are to be good for.
-pub(super) fn checked_life(option: &'static str, life: Duration) -> Result<Duration, SetupError> {
+pub(super) fn checked_lifetime(option: &'static str, life: Duration) -> Result<Duration, SetupError> {
     within(option, life, Duration::from_secs(1)..=LONGEST)
 }
 

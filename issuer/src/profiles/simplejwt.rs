@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 
 use super::{
     new_token::{Fresh, MintedToken, NewToken},
-    shared::{Kind, Shared, checked_claim, checked_life, end, seconds, uuid},
+    shared::{Kind, Shared, checked_claim, checked_lifetime, end, seconds, uuid},
 };
 use crate::tokens::{TokenError, TokenErrorKind};
 
@@ -148,8 +148,8 @@ impl SimpleJwt {
     /// # Errors
     ///
     /// When it is not from 1 s to 366 days.
-    pub fn access_token_life(mut self, life: Duration) -> Result<Self, SetupError> {
-        self.shared.access_token_life = checked_life("access_token_life", life)?;
+    pub fn access_token_lifetime(mut self, life: Duration) -> Result<Self, SetupError> {
+        self.shared.access_token_lifetime = checked_lifetime("access_token_lifetime", life)?;
         Ok(self)
     }
 
@@ -158,8 +158,8 @@ impl SimpleJwt {
     /// # Errors
     ///
     /// When it is not from 1 s to 366 days.
-    pub fn refresh_token_life(mut self, life: Duration) -> Result<Self, SetupError> {
-        self.shared.refresh_token_life = checked_life("refresh_token_life", life)?;
+    pub fn refresh_token_lifetime(mut self, life: Duration) -> Result<Self, SetupError> {
+        self.shared.refresh_token_lifetime = checked_lifetime("refresh_token_lifetime", life)?;
         Ok(self)
     }
 
@@ -210,9 +210,9 @@ impl SimpleJwt {
     pub fn revocation_terms(
         &self,
         by: impl IntoIterator<Item = RevokedBy>,
-        longest_life: Duration,
+        longest_lifetime: Duration,
     ) -> Result<RevocationTerms, SetupError> {
-        self.shared.terms(&by.into_iter().collect::<Vec<_>>(), longest_life)
+        self.shared.terms(&by.into_iter().collect::<Vec<_>>(), longest_lifetime)
     }
 
     /// What revokes this one token, until it is over; `None` where it has no `jti`, which no profile accepts.
@@ -235,7 +235,7 @@ impl SimpleJwt {
     ///
     /// When the user is empty, a claim is one of the profile's own, or the token is to be fresh, which these never say.
     pub fn mint_access(&self, token: impl Into<NewToken>) -> Result<MintedToken, TokenError> {
-        self.mint(token.into(), "access", self.shared.access_token_life)
+        self.mint(token.into(), "access", self.shared.access_token_lifetime)
     }
 
     /// A refresh token, as `RefreshToken.for_user` makes it. Over there it is not among the outstanding tokens.
@@ -244,7 +244,7 @@ impl SimpleJwt {
     ///
     /// As [`mint_access`](Self::mint_access).
     pub fn mint_refresh(&self, token: impl Into<NewToken>) -> Result<MintedToken, TokenError> {
-        self.mint(token.into(), "refresh", self.shared.refresh_token_life)
+        self.mint(token.into(), "refresh", self.shared.refresh_token_lifetime)
     }
 
     /// An access token with the claims of this refresh token, which was found good: all but those that the profile writes

@@ -15,10 +15,8 @@ use super::{
     authorize::{self, Asking, AsksFor, AuthorizationRequest, ErrorCode, Parameters, Refused, Step, next_step},
     browser::{BrowserId, Cookie, Site},
     headers::{Forms, html, redirect},
-    pages::{
-        ConsentPage, ErrorPage, GoOnPage, HiddenField, Page, Pages, ScopeText, SignInPage, SignInProblem, Trouble,
-    },
-    sign_in::{LogIn, LogIns},
+    login::{Login, Logins},
+    pages::{ConsentPage, ErrorPage, GoOnPage, HiddenField, LoginPage, LoginProblem, Page, Pages, ScopeText, Trouble},
 };
 use crate::{
     attempts::{Attempt, Attempts, TooMany},
@@ -30,7 +28,7 @@ use crate::{
 };
 
 /// What is added to the query when somebody has logged in because the request asked for it.
-const SIGNED_IN: &str = "&signed_in=";
+const LOGGED_IN: &str = "&logged_in=";
 
 /// Where a request comes from, as far as the application says.
 pub(super) type Peer = Arc<dyn Fn(&Parts) -> Option<String> + Send + Sync>;
@@ -41,7 +39,7 @@ pub(super) struct AuthorizationEndpoint {
     pub(super) users: Arc<dyn AnyUserDirectory>,
     pub(super) pages: Arc<dyn Pages>,
     pub(super) site: Site,
-    pub(super) log_ins: LogIns,
+    pub(super) logins: Logins,
     pub(super) attempts: Attempts,
     pub(super) peer: Option<Peer>,
     /// Failures of one peer under any names.
@@ -63,7 +61,7 @@ struct Visit<'a> {
     whole_query: &'a str,
     browser: BrowserId,
     is_new_browser: bool,
-    log_in: Option<(LogIn, User)>,
+    login: Option<(Login, User)>,
     /// Whether they logged in because of this request.
     is_made_for_this: bool,
 }
@@ -125,7 +123,7 @@ impl AuthorizationEndpoint {
     async fn show(&self, parts: &Parts) -> Result<Answer, Stop> {
         let visit = self.visit(parts).await?;
         match self.next(&visit).await? {
-            Step::SignIn => Ok(self.sign_in_page(&visit, "", None)),
+            Step::Login => Ok(self.login_page(&visit, "", None)),
             Step::Consent => Ok(self.consent_page(&visit, false)),
             Step::Refuse(code) => Ok(self.back(&visit, authorize::Answer::Error(code, None))),
             Step::Grant => {
@@ -151,7 +149,7 @@ impl AuthorizationEndpoint {
             }
         };
         match form.get("form") {
-            Some("sign_in") => self.sign_in(&visit, &form, parts).await,
+            Some("login") => self.login(&visit, &form, parts).await,
             Some("consent") => self.consent(&visit, &form).await,
             _ => Ok(self.error(
                 StatusCode::BAD_REQUEST,
@@ -164,7 +162,7 @@ impl AuthorizationEndpoint {
     /// Who comes, with which request. Client and redirect URI are judged first.
     async fn visit<'a>(&self, parts: &'a Parts) -> Result<Visit<'a>, Stop> {
         let whole_query = parts.uri.query().unwrap_or_default();
-        let (query, made_for) = match whole_query.rsplit_once(SIGNED_IN) {
+        let (query, made_for) = match whole_query.rsplit_once(LOGGED_IN) {
             Some((query, proof)) => (query, Some(proof)),
             None => (whole_query, None),
         };
@@ -194,13 +192,13 @@ impl AuthorizationEndpoint {
             Some(browser) => browser,
             None => BrowserId::draw()?,
         };
-        let log_in = self.site.cookie(headers, Cookie::LogIn);
-        let log_in = match log_in.and_then(|cookie| self.log_ins.read(cookie, now)) {
+        let login = self.site.cookie(headers, Cookie::Login);
+        let login = match login.and_then(|cookie| self.logins.read(cookie, now)) {
             None => None,
-            Some(log_in) => self.still_good(log_in).await?,
+            Some(login) => self.still_good(login).await?,
         };
-        let is_made_for_this = match (&log_in, made_for) {
-            (Some((log_in, _)), Some(proof)) => self.log_ins.is_made_for(log_in, query, proof, now),
+        let is_made_for_this = match (&login, made_for) {
+            (Some((login, _)), Some(proof)) => self.logins.is_made_for(login, query, proof, now),
             _ => false,
         };
         Ok(Visit {
@@ -210,28 +208,28 @@ impl AuthorizationEndpoint {
             whole_query,
             browser,
             is_new_browser,
-            log_in,
+            login,
             is_made_for_this,
         })
     }
 
     /// A log-in of somebody who may still log in, and was not logged out everywhere since.
-    async fn still_good(&self, log_in: LogIn) -> Result<Option<(LogIn, User)>, Stop> {
-        let user = self.users.find(&log_in.subject).await?.filter(|user| user.is_active);
-        let is_current = self.issuer.logouts_of(&log_in.subject).await? == log_in.epoch;
-        Ok(user.filter(|_| is_current).map(|user| (log_in, user)))
+    async fn still_good(&self, login: Login) -> Result<Option<(Login, User)>, Stop> {
+        let user = self.users.find(&login.subject).await?.filter(|user| user.is_active);
+        let is_current = self.issuer.logouts_of(&login.subject).await? == login.epoch;
+        Ok(user.filter(|_| is_current).map(|user| (login, user)))
     }
 
     async fn next(&self, visit: &Visit<'_>) -> Result<Step, Stop> {
-        let has_consent = match &visit.log_in {
+        let has_consent = match &visit.login {
             None => false,
-            Some((log_in, _)) => self.has_consent(visit, log_in).await?,
+            Some((login, _)) => self.has_consent(visit, login).await?,
         };
-        let log_in = visit.log_in.as_ref().map(|(log_in, _)| log_in);
+        let login = visit.login.as_ref().map(|(login, _)| login);
         let now = self.issuer.now().wall;
         Ok(next_step(
             &visit.request,
-            log_in,
+            login,
             visit.is_made_for_this,
             has_consent,
             now,
@@ -240,7 +238,7 @@ impl AuthorizationEndpoint {
 
     /// Whether they need not be asked again. A client that anybody can pretend to be is asked about every time, unless it is
     /// known by an `https` address that is its own (RFC 6749 §10.2, RFC 8252 §8.6).
-    async fn has_consent(&self, visit: &Visit<'_>, log_in: &LogIn) -> Result<bool, Stop> {
+    async fn has_consent(&self, visit: &Visit<'_>, login: &Login) -> Result<bool, Stop> {
         let AuthorizationRequest { scopes, resources, .. } = &visit.request;
         if visit.client.is_public() && visit.request.redirect_scheme() != "https" {
             return Ok(false);
@@ -248,18 +246,18 @@ impl AuthorizationEndpoint {
         let client_id = visit.client.id();
         Ok(self
             .issuer
-            .has_consent(&log_in.subject, client_id, scopes, resources)
+            .has_consent(&login.subject, client_id, scopes, resources)
             .await?)
     }
 
-    async fn sign_in(&self, visit: &Visit<'_>, form: &Form, parts: &Parts) -> Result<Answer, Stop> {
+    async fn login(&self, visit: &Visit<'_>, form: &Form, parts: &Parts) -> Result<Answer, Stop> {
         let (username, password) = (
             form.get("username").unwrap_or_default(),
             form.get("password").unwrap_or_default(),
         );
         let proof = form.get("proof").unwrap_or_default();
-        if visit.is_new_browser || !self.log_ins.is_sign_in_proof(&visit.browser, visit.query, proof) {
-            return Ok(self.sign_in_page(visit, username, Some(SignInProblem::OutOfDate)));
+        if visit.is_new_browser || !self.logins.is_login_proof(&visit.browser, visit.query, proof) {
+            return Ok(self.login_page(visit, username, Some(LoginProblem::OutOfDate)));
         }
         let now = self.issuer.now();
         let peer = self.peer.as_ref().and_then(|peer| peer(parts));
@@ -292,24 +290,24 @@ impl AuthorizationEndpoint {
         let Some(user) = user else {
             tracing::info!(
                 target: "resource_protector_issuer::authorize",
-                event = "sign_in_refused",
+                event = "login_refused",
                 client_id = visit.client.id(),
                 "a username or a password was wrong"
             );
-            return Ok(self.sign_in_page(visit, username, Some(SignInProblem::Refused)));
+            return Ok(self.login_page(visit, username, Some(LoginProblem::Refused)));
         };
         attempt.succeeded();
         // It does not count, and makes up for nothing: a stranger may have an account, too.
         of_peer.into_iter().for_each(Attempt::undecided);
         let epoch = self.issuer.logouts_of(&user.subject).await?;
-        let log_in = self.log_ins.start(&user.subject, epoch, now.wall)?;
-        let made_for = self.log_ins.made_for(&log_in, visit.query);
-        let location = format!("{}?{}{SIGNED_IN}{made_for}", self.path, visit.query);
+        let login = self.logins.start(&user.subject, epoch, now.wall)?;
+        let made_for = self.logins.made_for(&login, visit.query);
+        let location = format!("{}?{}{LOGGED_IN}{made_for}", self.path, visit.query);
         let mut answer =
             redirect(&location).ok_or_else(|| StoreError::new("the query has characters that no URL has"))?;
         // Whoever knew the browser's identifier before knows nothing any more.
         let cookies = [
-            (Cookie::LogIn, self.log_ins.cookie(&log_in)?),
+            (Cookie::Login, self.logins.cookie(&login)?),
             (Cookie::Browser, BrowserId::draw()?.as_str().to_owned()),
         ];
         for (cookie, value) in cookies {
@@ -330,26 +328,22 @@ impl AuthorizationEndpoint {
     }
 
     async fn consent(&self, visit: &Visit<'_>, form: &Form) -> Result<Answer, Stop> {
-        let log_in = visit.log_in.as_ref().map(|(log_in, _)| log_in);
+        let login = visit.login.as_ref().map(|(login, _)| login);
         // With consent, is there anything else that is missing?
         let now = self.issuer.now().wall;
-        let step = next_step(&visit.request, log_in, visit.is_made_for_this, true, now);
-        let (Some(log_in), Step::Grant | Step::Consent) = (log_in, step) else {
-            return Ok(self.sign_in_page(visit, "", Some(SignInProblem::OutOfDate)));
+        let step = next_step(&visit.request, login, visit.is_made_for_this, true, now);
+        let (Some(login), Step::Grant | Step::Consent) = (login, step) else {
+            return Ok(self.login_page(visit, "", Some(LoginProblem::OutOfDate)));
         };
         let proof = form.get("proof").unwrap_or_default();
-        if visit.is_new_browser
-            || !self
-                .log_ins
-                .is_consent_proof(&visit.browser, log_in, visit.query, proof)
-        {
+        if visit.is_new_browser || !self.logins.is_consent_proof(&visit.browser, login, visit.query, proof) {
             return Ok(self.consent_page(visit, true));
         }
         match form.get("decision") {
             Some("allow") => {
                 let AuthorizationRequest { scopes, resources, .. } = &visit.request;
                 let client_id = visit.client.id();
-                let subject = &log_in.subject;
+                let subject = &login.subject;
                 self.issuer
                     .remember_consent(subject, client_id, scopes, resources)
                     .await?;
@@ -361,8 +355,8 @@ impl AuthorizationEndpoint {
                 Ok(self.redirect(visit, denied))
             }
             Some("switch") => {
-                let mut answer = self.sign_in_page(visit, "", None);
-                if let Some(cookie) = self.site.unset(Cookie::LogIn) {
+                let mut answer = self.login_page(visit, "", None);
+                if let Some(cookie) = self.site.unset(Cookie::Login) {
                     answer.headers_mut().append(SET_COOKIE, cookie);
                 }
                 Ok(answer)
@@ -373,11 +367,11 @@ impl AuthorizationEndpoint {
 
     /// What the client gets.
     async fn granted(&self, visit: &Visit<'_>) -> Result<Granted, Stop> {
-        let Some((log_in, _)) = &visit.log_in else {
+        let Some((login, _)) = &visit.login else {
             return Err(StoreError::new("nobody is logged in").into());
         };
-        let auth_time = std::time::UNIX_EPOCH + std::time::Duration::from_secs(log_in.auth_time);
-        let mut tokens = TokenRequest::for_subject(visit.client.id(), &log_in.subject)
+        let auth_time = std::time::UNIX_EPOCH + std::time::Duration::from_secs(login.auth_time);
+        let mut tokens = TokenRequest::for_subject(visit.client.id(), &login.subject)
             .scope(visit.request.scopes.join(" "))?
             .audience(visit.request.resources.clone())
             .authenticated_at(auth_time);
@@ -432,12 +426,12 @@ impl AuthorizationEndpoint {
             .unwrap_or_else(|| self.error(StatusCode::BAD_REQUEST, Trouble::BadRequest, detail))
     }
 
-    fn sign_in_page(&self, visit: &Visit<'_>, username: &str, problem: Option<SignInProblem>) -> Answer {
-        let proof = self.log_ins.sign_in_proof(&visit.browser, visit.query);
-        let page = self.pages.sign_in(&SignInPage {
+    fn login_page(&self, visit: &Visit<'_>, username: &str, problem: Option<LoginProblem>) -> Answer {
+        let proof = self.logins.login_proof(&visit.browser, visit.query);
+        let page = self.pages.login(&LoginPage {
             client_name: visit.client.display_name(),
             action: &format!("{}?{}", self.path, visit.query),
-            hidden: &hidden("sign_in", &proof),
+            hidden: &hidden("login", &proof),
             username,
             problem,
         });
@@ -449,10 +443,10 @@ impl AuthorizationEndpoint {
     }
 
     fn consent_page(&self, visit: &Visit<'_>, is_shown_again: bool) -> Answer {
-        let Some((log_in, user)) = &visit.log_in else {
-            return self.sign_in_page(visit, "", None);
+        let Some((login, user)) = &visit.login else {
+            return self.login_page(visit, "", None);
         };
-        let proof = self.log_ins.consent_proof(&visit.browser, log_in, visit.query);
+        let proof = self.logins.consent_proof(&visit.browser, login, visit.query);
         let describe = |name: &'_ String| self.scopes.get(name).map(String::as_str);
         let scopes: Vec<_> = visit.request.scopes.iter().map(|name| (name, describe(name))).collect();
         let scopes: Vec<_> = scopes

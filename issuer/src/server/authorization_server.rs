@@ -16,9 +16,9 @@ use super::{
     SealingKey,
     authorization::{AuthorizationEndpoint, Peer},
     browser::Site,
+    login::Logins,
     metadata::Metadata,
     pages::{DefaultPages, Pages},
-    sign_in::LogIns,
 };
 use crate::{
     attempts::Attempts,
@@ -39,7 +39,7 @@ pub(super) const INTROSPECT: &str = "/introspect";
 pub(super) const JWKS: &str = "/jwks";
 
 /// How long a log-in lasts, unless set: a day of work.
-const LOG_IN_LIFE: Duration = Duration::from_secs(8 * 3600);
+const LOGIN_LIFETIME: Duration = Duration::from_secs(8 * 3600);
 
 /// RFC 8414 §3.
 const WELL_KNOWN: &str = "/.well-known/oauth-authorization-server";
@@ -123,7 +123,7 @@ impl AuthorizationServer {
                 users: Arc::new(users),
                 pages: Arc::new(DefaultPages),
                 site,
-                log_ins: LogIns::new(key, LOG_IN_LIFE),
+                logins: Logins::new(key, LOGIN_LIFETIME),
                 attempts: Attempts::new(),
                 peer: None,
                 peer_attempts: Attempts::with_limit(100, Duration::from_secs(300))?,
@@ -210,8 +210,8 @@ impl AuthorizationServerBuilder {
     /// # Errors
     ///
     /// When it is not 1 s to one hour.
-    pub fn assertion_life(mut self, life: Duration) -> Result<Self, SetupError> {
-        self.authentication = self.authentication.assertion_life(life)?;
+    pub fn assertion_lifetime(mut self, life: Duration) -> Result<Self, SetupError> {
+        self.authentication = self.authentication.assertion_lifetime(life)?;
         Ok(self)
     }
 
@@ -221,13 +221,13 @@ impl AuthorizationServerBuilder {
     /// # Errors
     ///
     /// When it is not 1 min to 30 days.
-    pub fn log_in_life(mut self, life: Duration) -> Result<Self, SetupError> {
+    pub fn login_lifetime(mut self, life: Duration) -> Result<Self, SetupError> {
         let life = within(
-            "log_in_life",
+            "login_lifetime",
             life,
             Duration::from_secs(60)..=Duration::from_secs(30 * 24 * 3600),
         )?;
-        self.authorize.log_ins = self.authorize.log_ins.lasting(life);
+        self.authorize.logins = self.authorize.logins.lasting(life);
         Ok(self)
     }
 

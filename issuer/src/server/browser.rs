@@ -26,7 +26,7 @@ pub(super) enum Cookie {
     /// The identifier of the browser.
     Browser,
     /// A log-in.
-    LogIn,
+    Login,
 }
 
 /// The random identifier of a browser: what its forms are made for. It says nothing about who is logged in.
@@ -102,8 +102,8 @@ impl Site {
         match (cookie, self.is_https) {
             (Cookie::Browser, true) => "__Host-authorize-browser",
             (Cookie::Browser, false) => "authorize-browser",
-            (Cookie::LogIn, true) => "__Host-authorize-login",
-            (Cookie::LogIn, false) => "authorize-login",
+            (Cookie::Login, true) => "__Host-authorize-login",
+            (Cookie::Login, false) => "authorize-login",
         }
     }
 
@@ -205,21 +205,21 @@ mod tests {
 
     #[test]
     fn cookies_are_bound_to_the_host_and_hidden_from_scripts() {
-        let set = site().set(Cookie::LogIn, "x").unwrap();
+        let set = site().set(Cookie::Login, "x").unwrap();
         assert_eq!(set, "__Host-authorize-login=x; Path=/; Secure; HttpOnly; SameSite=Lax");
         let plain = Site::new("http://localhost:1").unwrap();
         let set = plain.set(Cookie::Browser, "x").unwrap();
         assert_eq!(set, "authorize-browser=x; Path=/; HttpOnly; SameSite=Lax");
-        let unset = site().unset(Cookie::LogIn).unwrap();
+        let unset = site().unset(Cookie::Login).unwrap();
         assert!(unset.to_str().unwrap().ends_with("; Max-Age=0"));
-        assert!(site().set(Cookie::LogIn, "x; Domain=example.com").is_none());
+        assert!(site().set(Cookie::Login, "x; Domain=example.com").is_none());
     }
 
     #[test]
     fn a_cookie_is_found_among_others_and_two_of_a_name_are_none() {
         let found = |fields: &[_]| {
             let headers = headers(fields);
-            site().cookie(&headers, Cookie::LogIn).map(str::to_owned)
+            site().cookie(&headers, Cookie::Login).map(str::to_owned)
         };
         let good = ("cookie", "a=b; __Host-authorize-login=x.y; c=d");
         assert_eq!(found(&[good]), Some("x.y".to_owned()));

@@ -7,10 +7,10 @@ mod browser;
 mod headers;
 #[cfg(feature = "legacy-grants")]
 mod legacy;
+mod login;
 mod metadata;
 pub mod pages;
 mod seal;
-mod sign_in;
 
 use self::authorization_server::{AUTHORIZE, INTROSPECT, JWKS, REVOKE, TOKEN};
 pub use self::{

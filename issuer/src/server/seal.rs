@@ -86,22 +86,22 @@ impl fmt::Debug for SealingKey {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Purpose {
     /// The cookie of a log-in.
-    LogIn,
+    Login,
     /// The form that asks who somebody is.
-    SignInForm,
+    LoginForm,
     /// The form that asks whether a client may.
     ConsentForm,
     /// That a log-in was made for one request.
-    SignedInFor,
+    LoggedInFor,
 }
 
 impl Purpose {
     fn as_str(self) -> &'static str {
         match self {
-            Self::LogIn => "log-in",
-            Self::SignInForm => "sign-in form",
+            Self::Login => "log-in",
+            Self::LoginForm => "login form",
             Self::ConsentForm => "consent form",
-            Self::SignedInFor => "signed in for",
+            Self::LoggedInFor => "logged in for",
         }
     }
 }
@@ -127,22 +127,22 @@ mod tests {
 
     #[test]
     fn a_seal_is_for_one_purpose_and_for_these_parts_as_they_are_cut() {
-        let seal = key(0).seal(Purpose::SignInForm, &["ab", "c"]);
-        assert!(key(0).is_seal(Purpose::SignInForm, &["ab", "c"], &seal));
+        let seal = key(0).seal(Purpose::LoginForm, &["ab", "c"]);
+        assert!(key(0).is_seal(Purpose::LoginForm, &["ab", "c"], &seal));
         assert!(!key(0).is_seal(Purpose::ConsentForm, &["ab", "c"], &seal));
-        assert!(!key(0).is_seal(Purpose::SignInForm, &["a", "bc"], &seal));
-        assert!(!key(0).is_seal(Purpose::SignInForm, &["ab", "c", ""], &seal));
-        assert!(!key(0).is_seal(Purpose::SignInForm, &["ab", "c"], ""));
-        assert!(!key(0).is_seal(Purpose::SignInForm, &["ab", "c"], &seal[..42]));
-        assert!(!key(1).is_seal(Purpose::SignInForm, &["ab", "c"], &seal));
+        assert!(!key(0).is_seal(Purpose::LoginForm, &["a", "bc"], &seal));
+        assert!(!key(0).is_seal(Purpose::LoginForm, &["ab", "c", ""], &seal));
+        assert!(!key(0).is_seal(Purpose::LoginForm, &["ab", "c"], ""));
+        assert!(!key(0).is_seal(Purpose::LoginForm, &["ab", "c"], &seal[..42]));
+        assert!(!key(1).is_seal(Purpose::LoginForm, &["ab", "c"], &seal));
     }
 
     #[test]
     fn a_key_that_was_replaced_is_accepted_and_seals_no_more() {
         let both = key(1).and_before(key(0));
-        let old = key(0).seal(Purpose::LogIn, &["x"]);
-        assert!(both.is_seal(Purpose::LogIn, &["x"], &old));
-        assert_eq!(both.seal(Purpose::LogIn, &["x"]), key(1).seal(Purpose::LogIn, &["x"]));
+        let old = key(0).seal(Purpose::Login, &["x"]);
+        assert!(both.is_seal(Purpose::Login, &["x"], &old));
+        assert_eq!(both.seal(Purpose::Login, &["x"]), key(1).seal(Purpose::Login, &["x"]));
     }
 
     #[test]

@@ -38,7 +38,7 @@ impl AccessTokens {
             form: Form::Jwt(keys),
             list: None,
         }
-        .telling(list)
+        .revocation_list(list)
     }
 
     /// JWTs that stay good until they expire: log-outs and revocations end refresh tokens only. For resource servers that
@@ -68,7 +68,7 @@ impl AccessTokens {
     /// # Errors
     ///
     /// When the list does not go by `jti`, `sid` and `sub`.
-    pub fn telling(mut self, list: impl Revoke) -> Result<Self, SetupError> {
+    pub fn revocation_list(mut self, list: impl Revoke) -> Result<Self, SetupError> {
         let needed = [RevokedBy::TokenId, RevokedBy::Session, RevokedBy::Subject];
         if let Some(missing) = needed.into_iter().find(|by| !list.terms().include(*by)) {
             return Err(SetupError::new(
@@ -84,8 +84,8 @@ impl AccessTokens {
     }
 
     /// How long a token may live, so that a revocation is known for as long.
-    pub(super) fn longest_life(&self) -> Option<Duration> {
-        self.list.as_ref().map(|list| list.longest_life())
+    pub(super) fn longest_lifetime(&self) -> Option<Duration> {
+        self.list.as_ref().map(|list| list.longest_lifetime())
     }
 }
 
@@ -105,7 +105,7 @@ impl fmt::Debug for AccessTokens {
 pub(super) trait AnyRevoke: Send + Sync {
     fn revoke(&self, cut_off: CutOff) -> Pin<Box<dyn Future<Output = Result<(), RevokeError>> + Send + '_>>;
 
-    fn longest_life(&self) -> Duration;
+    fn longest_lifetime(&self) -> Duration;
 }
 
 impl<L: Revoke> AnyRevoke for L {
@@ -113,7 +113,7 @@ impl<L: Revoke> AnyRevoke for L {
         Box::pin(Revoke::revoke(self, cut_off))
     }
 
-    fn longest_life(&self) -> Duration {
-        self.terms().longest_life()
+    fn longest_lifetime(&self) -> Duration {
+        self.terms().longest_lifetime()
     }
 }

@@ -74,8 +74,8 @@ impl TokenIssuerBuilder {
     /// # Errors
     ///
     /// When it is not from 1 s to 366 days.
-    pub fn access_token_life(mut self, life: Duration) -> Result<Self, SetupError> {
-        self.lives.access_token = within("access_token_life", life, Duration::from_secs(1)..=366 * DAY)?;
+    pub fn access_token_lifetime(mut self, life: Duration) -> Result<Self, SetupError> {
+        self.lives.access_token = within("access_token_lifetime", life, Duration::from_secs(1)..=366 * DAY)?;
         Ok(self)
     }
 
@@ -84,8 +84,8 @@ impl TokenIssuerBuilder {
     /// # Errors
     ///
     /// When it is not from 1 s to 366 days.
-    pub fn refresh_token_life(mut self, life: Duration) -> Result<Self, SetupError> {
-        self.lives.refresh_token = within("refresh_token_life", life, Duration::from_secs(1)..=366 * DAY)?;
+    pub fn refresh_token_lifetime(mut self, life: Duration) -> Result<Self, SetupError> {
+        self.lives.refresh_token = within("refresh_token_lifetime", life, Duration::from_secs(1)..=366 * DAY)?;
         Ok(self)
     }
 
@@ -94,8 +94,8 @@ impl TokenIssuerBuilder {
     /// # Errors
     ///
     /// When it is not from 1 s to ten years.
-    pub fn session_life(mut self, life: Duration) -> Result<Self, SetupError> {
-        self.lives.session = within("session_life", life, Duration::from_secs(1)..=3660 * DAY)?;
+    pub fn session_lifetime(mut self, life: Duration) -> Result<Self, SetupError> {
+        self.lives.session = within("session_lifetime", life, Duration::from_secs(1)..=3660 * DAY)?;
         Ok(self)
     }
 
@@ -104,8 +104,8 @@ impl TokenIssuerBuilder {
     /// # Errors
     ///
     /// When it is not from 1 s to 10 min (RFC 6749 §4.1.2).
-    pub fn code_life(mut self, life: Duration) -> Result<Self, SetupError> {
-        self.lives.code = within("code_life", life, Duration::from_secs(1)..=10 * MINUTE)?;
+    pub fn code_lifetime(mut self, life: Duration) -> Result<Self, SetupError> {
+        self.lives.code = within("code_lifetime", life, Duration::from_secs(1)..=10 * MINUTE)?;
         Ok(self)
     }
 
@@ -146,11 +146,11 @@ impl TokenIssuerBuilder {
     /// When access tokens live longer than the list knows of revocations, when the store belongs to another issuer, or when
     /// it or the list cannot be reached.
     pub async fn open(self) -> Result<TokenIssuer, SetupError> {
-        if let Some(longest) = self.access.longest_life()
+        if let Some(longest) = self.access.longest_lifetime()
             && self.lives.access_token > longest
         {
             return Err(SetupError::new(
-                "access_token_life",
+                "access_token_lifetime",
                 format_args!(
                     "expected {} s at the most, for which the list knows of a revocation, got {} s: a revoked token would be good \
                      again",

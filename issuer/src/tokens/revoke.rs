@@ -156,7 +156,7 @@ impl TokenIssuer {
             ));
         }
         let ledger = &self.0.ledger;
-        let life = self.0.access.longest_life().unwrap_or(self.0.lives.access_token);
+        let life = self.0.access.longest_lifetime().unwrap_or(self.0.lives.access_token);
         let revoked = ledger
             .transact(|| async move {
                 let now = Millis::floor(self.now().wall);

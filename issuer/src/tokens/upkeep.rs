@@ -32,7 +32,7 @@ impl TokenIssuer {
     /// Outside of a tokio runtime with its timer.
     pub async fn run(&self) -> Infallible {
         loop {
-            if let Err(error) = self.keep_house().await {
+            if let Err(error) = self.upkeep().await {
                 tracing::warn!(
                     target: "resource_protector_issuer::upkeep",
                     event = "upkeep_failed",
@@ -49,7 +49,7 @@ impl TokenIssuer {
     /// # Errors
     ///
     /// When the store or the list cannot be reached.
-    pub async fn keep_house(&self) -> Result<usize, TokenError> {
+    pub async fn upkeep(&self) -> Result<usize, TokenError> {
         // All of it, told or not: another process on the same store may have told a list of its own.
         let told = self.tell_all().await;
         let forgotten = self.forget_keys();

@@ -356,7 +356,7 @@ mod tests {
         StoredUsers::in_memory(passwords())
     }
 
-    async fn log_in(users: &StoredUsers, username: &str, password: &str) -> Option<User> {
+    async fn login(users: &StoredUsers, username: &str, password: &str) -> Option<User> {
         users.authenticate(username, password).await.unwrap()
     }
 
@@ -365,11 +365,11 @@ mod tests {
         let users = users();
         let alice = users.add("Alice", PASSWORD).await.unwrap();
         assert_eq!(alice.username, "alice");
-        assert_eq!(log_in(&users, "alice ", PASSWORD).await, Some(alice));
-        assert_eq!(log_in(&users, "alice", "correct horsf").await, None);
-        assert_eq!(log_in(&users, "bob", PASSWORD).await, None);
-        assert_eq!(log_in(&users, "", PASSWORD).await, None);
-        assert_eq!(log_in(&users, "alice", "").await, None);
+        assert_eq!(login(&users, "alice ", PASSWORD).await, Some(alice));
+        assert_eq!(login(&users, "alice", "correct horsf").await, None);
+        assert_eq!(login(&users, "bob", PASSWORD).await, None);
+        assert_eq!(login(&users, "", PASSWORD).await, None);
+        assert_eq!(login(&users, "alice", "").await, None);
     }
 
     #[tokio::test]
@@ -392,11 +392,11 @@ mod tests {
         let users = users();
         let alice = users.add("alice", PASSWORD).await.unwrap();
         users.disable(&alice.subject).await.unwrap();
-        assert_eq!(log_in(&users, "alice", PASSWORD).await, None);
+        assert_eq!(login(&users, "alice", PASSWORD).await, None);
         let found = users.find(&alice.subject).await.unwrap().unwrap();
         assert!(!found.is_active);
         users.enable(&alice.subject).await.unwrap();
-        assert_eq!(log_in(&users, "alice", PASSWORD).await, Some(alice));
+        assert_eq!(login(&users, "alice", PASSWORD).await, Some(alice));
     }
 
     #[tokio::test]
@@ -404,8 +404,8 @@ mod tests {
         let users = users();
         let alice = users.add("alice", PASSWORD).await.unwrap();
         users.set_password(&alice.subject, "battery staple").await.unwrap();
-        assert_eq!(log_in(&users, "alice", PASSWORD).await, None);
-        assert_eq!(log_in(&users, "alice", "battery staple").await, Some(alice));
+        assert_eq!(login(&users, "alice", PASSWORD).await, None);
+        assert_eq!(login(&users, "alice", "battery staple").await, Some(alice));
     }
 
     #[tokio::test]
@@ -433,7 +433,7 @@ mod tests {
         users.add("alice", PASSWORD).await.unwrap();
         let again = users.add(" ALICE", "battery staple").await;
         assert!(matches!(again, Err(UserError::Taken)), "{again:?}");
-        assert!(log_in(&users, "alice", PASSWORD).await.is_some());
+        assert!(login(&users, "alice", PASSWORD).await.is_some());
     }
 
     #[tokio::test]
@@ -442,7 +442,7 @@ mod tests {
         let first = users.add("alice", PASSWORD).await.unwrap();
         users.remove(&first.subject).await.unwrap();
         assert_eq!(users.find(&first.subject).await.unwrap(), None);
-        assert_eq!(log_in(&users, "alice", PASSWORD).await, None);
+        assert_eq!(login(&users, "alice", PASSWORD).await, None);
         let second = users.add("alice", PASSWORD).await.unwrap();
         assert_ne!(first.subject, second.subject);
         assert_eq!(users.find(&first.subject).await.unwrap(), None);
@@ -488,7 +488,7 @@ mod tests {
             rows.into_iter().map(|(_, row)| row.body).collect::<String>()
         };
         assert!(bodies().await.contains("m=64,"));
-        assert!(log_in(&new, "alice", PASSWORD).await.is_some());
+        assert!(login(&new, "alice", PASSWORD).await.is_some());
         assert!(bodies().await.contains("m=128,"));
         assert!(!bodies().await.contains("m=64,"));
     }

@@ -171,7 +171,7 @@ async fn settings_of_the_other_side_are_settings_here() {
         .unwrap()
         .identity_claim("uid")
         .unwrap()
-        .access_token_life(MINUTE)
+        .access_token_lifetime(MINUTE)
         .unwrap();
     let api = protector(&clock, profile.access_tokens().unwrap());
     let token = profile
@@ -352,8 +352,8 @@ fn settings_that_cannot_be_used_are_refused_at_start() {
     assert!(flask(&clock).issuer("").is_err() && simple(&clock).issuer("").is_err());
     assert!(flask(&clock).audience([""; 0]).is_err() && simple(&clock).audience([" "]).is_err());
     assert!(flask(&clock).identity_claim("").is_err() && simple(&clock).user_id_claim("").is_err());
-    assert!(flask(&clock).access_token_life(Duration::ZERO).is_err());
-    assert!(simple(&clock).refresh_token_life(400 * DAY).is_err());
+    assert!(flask(&clock).access_token_lifetime(Duration::ZERO).is_err());
+    assert!(simple(&clock).refresh_token_lifetime(400 * DAY).is_err());
     // A mark that every token has tells nothing apart.
     assert!(simple(&clock).token_type_claim("jti").unwrap().access_tokens().is_err());
     for shown in [

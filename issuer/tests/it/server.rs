@@ -168,7 +168,7 @@ impl Page {
         between(&self.text, &format!("name=\"{name}\" value=\""), "\"").to_owned()
     }
 
-    fn is_sign_in(&self) -> bool {
+    fn is_login(&self) -> bool {
         self.text.contains("name=\"password\"")
     }
 
@@ -235,10 +235,10 @@ impl Browser<'_> {
         self.send(request, form(fields)).await
     }
 
-    async fn sign_in(&mut self, page: &Page, username: &str, password: &str) -> Page {
+    async fn login(&mut self, page: &Page, username: &str, password: &str) -> Page {
         let proof = page.field("proof");
         let fields = [
-            ("form", "sign_in"),
+            ("form", "login"),
             ("proof", &proof),
             ("username", username),
             ("password", password),
@@ -255,8 +255,8 @@ impl Browser<'_> {
     /// From the client's request to the page that asks for consent.
     async fn come_in(&mut self, url: &str) -> Page {
         let page = self.get(url).await;
-        assert!(page.is_sign_in(), "{}", page.text);
-        let page = self.sign_in(&page, "alice", PASSWORD).await;
+        assert!(page.is_login(), "{}", page.text);
+        let page = self.login(&page, "alice", PASSWORD).await;
         let onward = page.location().to_owned();
         self.get(&onward).await
     }
@@ -413,8 +413,8 @@ async fn who_uses_another_account_is_logged_out_and_asked_who_they_are() {
     let town = Town::new().await;
     let mut browser = town.browser();
     let page = browser.come_in(&web()).await;
-    assert!(browser.decide(&page, "switch").await.is_sign_in());
-    assert!(browser.get(&web()).await.is_sign_in());
+    assert!(browser.decide(&page, "switch").await.is_login());
+    assert!(browser.get(&web()).await.is_login());
 }
 
 #[tokio::test]
@@ -424,14 +424,14 @@ async fn a_wrong_password_and_an_unknown_user_get_the_same_page() {
     let page = browser.get(&web()).await;
     let mut shown = Vec::new();
     for (username, password) in [("alice", "wrong"), ("nobody", PASSWORD), ("", "")] {
-        let page = browser.sign_in(&page, username, password).await;
-        assert!(page.status == 403 && page.is_sign_in() && page.text.contains("role=\"alert\""));
+        let page = browser.login(&page, username, password).await;
+        assert!(page.status == 403 && page.is_login() && page.text.contains("role=\"alert\""));
         assert!(!page.headers.contains_key(header::SET_COOKIE));
         shown.push(page.text.replace(&format!("value=\"{username}\""), ""));
     }
     assert_eq!(shown[0].len(), shown[1].len());
     town.users.disable(&town.alice.subject).await.unwrap();
-    let disabled = browser.sign_in(&page, "alice", PASSWORD).await;
+    let disabled = browser.login(&page, "alice", PASSWORD).await;
     assert_eq!(
         (disabled.status, disabled.text.replace("value=\"alice\"", "")),
         (403, shown[0].clone())
@@ -444,9 +444,9 @@ async fn after_ten_wrong_passwords_even_the_right_one_has_to_wait() {
     let mut browser = town.browser();
     let page = browser.get(&web()).await;
     for spelling in ["alice", "ALICE", " alice "].iter().cycle().take(10) {
-        assert_eq!(browser.sign_in(&page, spelling, "wrong").await.status, 403);
+        assert_eq!(browser.login(&page, spelling, "wrong").await.status, 403);
     }
-    let refused = browser.sign_in(&page, "alice", PASSWORD).await;
+    let refused = browser.login(&page, "alice", PASSWORD).await;
     assert_eq!(refused.status, 429);
     assert!(
         refused.headers[header::RETRY_AFTER]
@@ -457,7 +457,7 @@ async fn after_ten_wrong_passwords_even_the_right_one_has_to_wait() {
             <= 301
     );
     town.clock.advance(Duration::from_secs(301));
-    assert_eq!(browser.sign_in(&page, "alice", PASSWORD).await.status, 303);
+    assert_eq!(browser.login(&page, "alice", PASSWORD).await.status, 303);
 }
 
 #[tokio::test]
@@ -473,22 +473,22 @@ async fn who_tries_many_names_is_stopped_by_where_they_come_from() {
     let mut browser = town.browser();
     let page = browser.get(&web()).await;
     for name in ["bob", "carol"] {
-        assert_eq!(browser.sign_in(&page, name, "wrong").await.status, 403);
+        assert_eq!(browser.login(&page, name, "wrong").await.status, 403);
     }
     // One's own account makes up for nothing.
     let mut own = browser.clone();
-    assert_eq!(own.sign_in(&page, "alice", PASSWORD).await.status, 303);
-    assert_eq!(browser.sign_in(&page, "dave", "wrong").await.status, 403);
+    assert_eq!(own.login(&page, "alice", PASSWORD).await.status, 303);
+    assert_eq!(browser.login(&page, "dave", "wrong").await.status, 403);
     for (name, password) in [("erin", "wrong"), ("alice", PASSWORD)] {
-        let refused = browser.sign_in(&page, name, password).await;
+        let refused = browser.login(&page, name, password).await;
         assert_eq!(refused.status, 429);
         assert!(refused.headers.contains_key(header::RETRY_AFTER));
     }
     is_elsewhere.store(true, Ordering::Relaxed);
-    assert_eq!(browser.clone().sign_in(&page, "alice", PASSWORD).await.status, 303);
+    assert_eq!(browser.clone().login(&page, "alice", PASSWORD).await.status, 303);
     is_elsewhere.store(false, Ordering::Relaxed);
     town.clock.advance(Duration::from_secs(301));
-    assert_eq!(browser.sign_in(&page, "alice", PASSWORD).await.status, 303);
+    assert_eq!(browser.login(&page, "alice", PASSWORD).await.status, 303);
 }
 
 #[tokio::test]
@@ -504,13 +504,13 @@ async fn csrf_a_form_that_no_page_of_ours_made_for_this_browser_does_nothing() {
         (own.field("proof"), phone()),
     ] {
         let fields = [
-            ("form", "sign_in"),
+            ("form", "login"),
             ("proof", proof.as_str()),
             ("username", "alice"),
             ("password", PASSWORD),
         ];
         let page = alice.post(&url, &fields).await;
-        assert!(page.status == 403 && page.is_sign_in());
+        assert!(page.status == 403 && page.is_login());
         assert!(!page.headers.contains_key(header::SET_COOKIE));
     }
     // A consent without proof, of who is logged in.
@@ -547,11 +547,11 @@ async fn csrf_a_form_that_another_site_sends_does_nothing() {
 async fn clickjacking_no_page_can_be_framed() {
     let town = Town::new().await;
     let mut browser = town.browser();
-    let sign_in = browser.get(&web()).await;
+    let login = browser.get(&web()).await;
     let consent = browser.come_in(&web()).await;
     let error = browser.get("/authorize").await;
     assert_eq!(error.status, 400);
-    for page in [sign_in, consent, error] {
+    for page in [login, consent, error] {
         assert_eq!(page.headers["x-frame-options"], "DENY");
         let policy = page.headers["content-security-policy"].to_str().unwrap();
         assert!(policy.contains("frame-ancestors 'none'") && policy.starts_with("default-src 'none'"));
@@ -625,24 +625,24 @@ async fn a_log_out_everywhere_and_a_disabled_account_end_the_log_in_at_the_serve
     browser.decide(&page, "allow").await;
     assert_eq!(browser.get(&web()).await.status, 303);
     town.issuer.logout_everywhere(&town.alice.subject).await.unwrap();
-    assert!(browser.get(&web()).await.is_sign_in());
+    assert!(browser.get(&web()).await.is_login());
     browser.come_in(&web()).await;
     assert_eq!(browser.get(&web()).await.status, 303);
     town.users.disable(&town.alice.subject).await.unwrap();
-    assert!(browser.get(&web()).await.is_sign_in());
+    assert!(browser.get(&web()).await.is_login());
 }
 
 #[tokio::test]
 async fn a_log_in_lasts_for_as_long_as_is_said() {
     let life = Duration::from_secs(600);
-    let town = Town::with(ISSUER, |builder| builder.log_in_life(life).unwrap()).await;
+    let town = Town::with(ISSUER, |builder| builder.login_lifetime(life).unwrap()).await;
     let mut browser = town.browser();
     let page = browser.come_in(&web()).await;
     browser.decide(&page, "allow").await;
     town.clock.advance(life - Duration::from_secs(1));
     assert_eq!(browser.get(&web()).await.status, 303);
     town.clock.advance(Duration::from_secs(1));
-    assert!(browser.get(&web()).await.is_sign_in());
+    assert!(browser.get(&web()).await.is_login());
 }
 
 #[tokio::test]
@@ -673,7 +673,7 @@ async fn a_log_in_lasts_for_a_day_of_work() {
     town.clock.advance(Duration::from_secs(8 * 3600 - 1));
     assert_eq!(browser.get(&web()).await.status, 303);
     town.clock.advance(Duration::from_secs(1));
-    assert!(browser.get(&web()).await.is_sign_in());
+    assert!(browser.get(&web()).await.is_login());
 }
 
 #[tokio::test]
@@ -687,14 +687,14 @@ async fn prompt_login_asks_for_the_password_of_who_is_logged_in_once() {
     assert!(page.text.contains("https://app.test/cb?code="));
     // What was proven for one request is not for another.
     let page = browser.get(&anew).await;
-    let signed_in = browser.sign_in(&page, "alice", PASSWORD).await;
-    let (_, proof) = signed_in.location().rsplit_once("&signed_in=").unwrap();
+    let logged_in = browser.login(&page, "alice", PASSWORD).await;
+    let (_, proof) = logged_in.location().rsplit_once("&logged_in=").unwrap();
     let other = asked(
         "web",
         "https://app.test/cb",
         &[("prompt", Some("login")), ("state", Some("2"))],
     );
-    assert!(browser.get(&format!("{other}&signed_in={proof}")).await.is_sign_in());
+    assert!(browser.get(&format!("{other}&logged_in={proof}")).await.is_login());
 }
 
 #[tokio::test]
@@ -720,7 +720,7 @@ async fn a_client_finds_everything_by_the_servers_metadata() {
     );
     let url = web().replacen("/authorize", "/tenants/a/authorize", 1);
     let page = browser.get(&url).await;
-    assert!(page.is_sign_in() && page.action().starts_with("/tenants/a/authorize?"));
+    assert!(page.is_login() && page.action().starts_with("/tenants/a/authorize?"));
     for path in [
         "/authorize",
         "/jwks",

@@ -54,7 +54,7 @@ impl World {
         let list = MemoryRevocationList::new(terms()).clock(clock.clone());
         let access = match jwt {
             true => AccessTokens::jwt(keys.clone(), list.clone()).unwrap(),
-            false => AccessTokens::opaque().telling(list.clone()).unwrap(),
+            false => AccessTokens::opaque().revocation_list(list.clone()).unwrap(),
         };
         let store = Breakable::default();
         let builder = TokenIssuer::builder(ISSUER, API, store.clone(), access).unwrap();

@@ -658,7 +658,7 @@ async fn what_another_process_on_the_store_has_revoked_is_told_by_the_next_upkee
     other.issuer.logout(tokens.access_token()).await.unwrap();
     let protector = world.jwt_protector();
     assert!(present(&protector, tokens.access_token()).await.is_ok());
-    world.issuer.keep_house().await.unwrap();
+    world.issuer.upkeep().await.unwrap();
     assert_eq!(present(&protector, tokens.access_token()).await.unwrap_err(), 401);
 }
 
@@ -702,7 +702,7 @@ async fn what_is_over_is_deleted_and_nothing_else() {
     world.clock.advance(30 * DAY + MINUTE);
     let kept = world.issue().await;
     // The old session, the refresh tokens of both, and the revocation of the other.
-    assert_eq!(world.issuer.keep_house().await.unwrap(), 4);
+    assert_eq!(world.issuer.upkeep().await.unwrap(), 4);
     assert_eq!(world.issuer.delete_expired().await.unwrap(), 0);
     assert_eq!(world.refresh(&old).await.unwrap_err(), TokenErrorKind::InvalidGrant);
     assert!(world.refresh(&kept).await.is_ok());
@@ -722,8 +722,8 @@ async fn a_list_that_would_silently_revoke_nothing_does_not_build() {
     let list = MemoryRevocationList::new(terms());
     let access = AccessTokens::jwt(keys(), list).unwrap();
     let builder = TokenIssuer::builder(ISSUER, API, MemoryStore::new(), access).unwrap();
-    let builder = builder.access_token_life(61 * MINUTE).unwrap();
-    assert_eq!(builder.open().await.unwrap_err().option(), "access_token_life");
+    let builder = builder.access_token_lifetime(61 * MINUTE).unwrap();
+    assert_eq!(builder.open().await.unwrap_err().option(), "access_token_lifetime");
 }
 
 #[tokio::test]
@@ -887,7 +887,7 @@ async fn a_subject_that_nobody_is_cannot_be_logged_out_and_leaves_nothing_behind
         let refused = world.issuer.logout_everywhere(&nobody).await.unwrap_err();
         assert_eq!(refused.kind(), TokenErrorKind::Unusable);
     }
-    world.issuer.keep_house().await.unwrap();
+    world.issuer.upkeep().await.unwrap();
     world.restarted().await;
 }
 
@@ -906,7 +906,7 @@ async fn a_revocation_that_the_list_never_takes_keeps_neither_the_others_nor_a_s
     let refused = world.issuer.revoke("t1", "app").await.unwrap_err();
     assert_eq!(refused.kind(), TokenErrorKind::Unusable);
     world.issuer.revoke("t2", "app").await.unwrap();
-    world.issuer.keep_house().await.unwrap();
+    world.issuer.upkeep().await.unwrap();
     world.restarted().await;
 }
 
@@ -920,7 +920,7 @@ async fn what_is_over_is_deleted_while_the_list_takes_nothing_more() {
     assert!(world.issuer.logout_session(second.session_id()).await.is_err());
     world.code(world.request()).await;
     world.clock.advance(MINUTE * 2);
-    assert!(world.issuer.keep_house().await.is_err());
+    assert!(world.issuer.upkeep().await.is_err());
     assert_eq!(world.issuer.delete_expired().await.unwrap(), 0);
 }
 

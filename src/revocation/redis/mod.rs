@@ -357,8 +357,8 @@ enum Said {
 impl Shared {
     /// When every token has expired that has been issued until now.
     fn last_end(&self, now: Moment) -> SystemTime {
-        let longest_life = self.view.terms().longest_life();
-        now.wall.checked_add(longest_life).unwrap_or(now.wall)
+        let longest_lifetime = self.view.terms().longest_lifetime();
+        now.wall.checked_add(longest_lifetime).unwrap_or(now.wall)
     }
 
     fn standing(&self, now: Moment) -> Standing {

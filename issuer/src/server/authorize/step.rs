@@ -3,13 +3,13 @@
 use std::time::{Duration, SystemTime};
 
 use super::{answer::ErrorCode, request::AuthorizationRequest};
-use crate::server::sign_in::LogIn;
+use crate::server::login::Login;
 
 /// What comes next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::server) enum Step {
     /// Ask who it is.
-    SignIn,
+    Login,
     /// Ask whether the client may.
     Consent,
     /// Give the client a code.
@@ -22,20 +22,20 @@ pub(in crate::server) enum Step {
 /// whether they have allowed the client everything that it asks for.
 pub(in crate::server) fn next_step(
     request: &AuthorizationRequest,
-    log_in: Option<&LogIn>,
+    login: Option<&Login>,
     is_made_for_this: bool,
     has_consent: bool,
     now: SystemTime,
 ) -> Step {
-    let is_recent = |log_in: &LogIn| {
+    let is_recent = |login: &Login| {
         request
             .max_age
-            .is_none_or(|max_age| log_in.age(now) <= Duration::from_secs(max_age))
+            .is_none_or(|max_age| login.age(now) <= Duration::from_secs(max_age))
     };
-    let is_enough = log_in.is_some_and(|log_in| is_made_for_this || !request.prompt.login && is_recent(log_in));
+    let is_enough = login.is_some_and(|login| is_made_for_this || !request.prompt.login && is_recent(login));
     match (is_enough, request.prompt.none) {
         (false, true) => Step::Refuse(ErrorCode::LoginRequired),
-        (false, false) => Step::SignIn,
+        (false, false) => Step::Login,
         (true, _) if has_consent && !request.prompt.consent => Step::Grant,
         (true, true) => Step::Refuse(ErrorCode::ConsentRequired),
         (true, false) => Step::Consent,
@@ -66,8 +66,8 @@ mod tests {
     }
 
     /// Somebody who typed the password at 1000 s.
-    fn log_in() -> LogIn {
-        LogIn {
+    fn login() -> Login {
+        Login {
             subject: "alice".to_owned(),
             auth_time: 1000,
             expires_at: 5000,
@@ -85,7 +85,7 @@ mod tests {
         for prompt in ["", "login", "consent"] {
             assert_eq!(
                 next_step(&request(prompt, None), None, true, true, at(1000)),
-                Step::SignIn
+                Step::Login
             );
         }
         let silent = next_step(&request("none", None), None, true, true, at(1000));
@@ -95,7 +95,7 @@ mod tests {
     #[test]
     fn who_has_not_allowed_the_client_is_asked() {
         let step =
-            |prompt, has_consent| next_step(&request(prompt, None), Some(&log_in()), false, has_consent, at(1000));
+            |prompt, has_consent| next_step(&request(prompt, None), Some(&login()), false, has_consent, at(1000));
         assert_eq!(step("", false), Step::Consent);
         assert_eq!(step("", true), Step::Grant);
         assert_eq!(step("consent", true), Step::Consent);
@@ -108,29 +108,29 @@ mod tests {
         let step = |is_made_for_this| {
             next_step(
                 &request("login", None),
-                Some(&log_in()),
+                Some(&login()),
                 is_made_for_this,
                 true,
                 at(1000),
             )
         };
-        assert_eq!(step(false), Step::SignIn);
+        assert_eq!(step(false), Step::Login);
         assert_eq!(step(true), Step::Grant);
     }
 
     #[test]
     fn a_log_in_that_is_older_than_max_age_is_not_enough() {
-        let step = |max_age, now| next_step(&request("", Some(max_age)), Some(&log_in()), false, true, at(now));
+        let step = |max_age, now| next_step(&request("", Some(max_age)), Some(&login()), false, true, at(now));
         assert_eq!(step(60, 1060), Step::Grant);
-        assert_eq!(step(60, 1061), Step::SignIn);
-        assert_eq!(step(0, 1001), Step::SignIn);
-        let silent = next_step(&request("none", Some(60)), Some(&log_in()), false, true, at(1061));
+        assert_eq!(step(60, 1061), Step::Login);
+        assert_eq!(step(0, 1001), Step::Login);
+        let silent = next_step(&request("none", Some(60)), Some(&login()), false, true, at(1061));
         assert_eq!(silent, Step::Refuse(ErrorCode::LoginRequired));
     }
 
     #[test]
     fn a_log_in_that_was_made_for_the_request_is_recent_enough_for_it() {
-        let step = next_step(&request("", Some(0)), Some(&log_in()), true, true, at(1030));
+        let step = next_step(&request("", Some(0)), Some(&login()), true, true, at(1030));
         assert_eq!(step, Step::Grant);
     }
 }

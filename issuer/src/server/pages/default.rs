@@ -2,7 +2,7 @@
 
 use askama::Template;
 
-use super::{ConsentPage, ErrorPage, GoOnPage, Page, Pages, SignInPage, SignInProblem, Trouble};
+use super::{ConsentPage, ErrorPage, GoOnPage, LoginPage, LoginProblem, Page, Pages, Trouble};
 
 /// One for all pages. It has no `</style` and no `{#`.
 const CSS: &str = include_str!("../../../templates/style.css");
@@ -12,11 +12,11 @@ const CSS: &str = include_str!("../../../templates/style.css");
 pub struct DefaultPages;
 
 #[derive(Template)]
-#[template(path = "sign_in.html")]
-struct SignIn<'a> {
+#[template(path = "login.html")]
+struct Login<'a> {
     css: &'static str,
     problem: Option<&'static str>,
-    page: &'a SignInPage<'a>,
+    page: &'a LoginPage<'a>,
 }
 
 #[derive(Template)]
@@ -43,13 +43,13 @@ struct Error<'a> {
 }
 
 impl Pages for DefaultPages {
-    fn sign_in(&self, page: &SignInPage<'_>) -> Page {
+    fn login(&self, page: &LoginPage<'_>) -> Page {
         let problem = page.problem.map(|problem| match problem {
-            SignInProblem::Refused => "Username or password is wrong.",
-            SignInProblem::OutOfDate => "This page was out of date. Please try again.",
+            LoginProblem::Refused => "Username or password is wrong.",
+            LoginProblem::OutOfDate => "This page was out of date. Please try again.",
         });
         let css = CSS;
-        rendered(&SignIn { css, problem, page })
+        rendered(&Login { css, problem, page })
     }
 
     fn consent(&self, page: &ConsentPage<'_>) -> Page {
@@ -105,16 +105,16 @@ mod tests {
     /// Breaks out of a text, of an attribute, and of a script, if it can.
     const HOSTILE: &str = "\"'><script>alert(1)</script><img src=x onerror=alert(1)>&lt;{{ 7*7 }}";
 
-    fn sign_in(client_name: &str, username: &str, value: &str, problem: Option<SignInProblem>) -> String {
+    fn login(client_name: &str, username: &str, value: &str, problem: Option<LoginProblem>) -> String {
         let hidden = [HiddenField { name: "request", value }];
-        let page = SignInPage {
+        let page = LoginPage {
             client_name,
-            action: "/authorize/sign-in",
+            action: "/authorize/login",
             hidden: &hidden,
             username,
             problem,
         };
-        DefaultPages.sign_in(&page).into_html()
+        DefaultPages.login(&page).into_html()
     }
 
     fn consent(client_name: &str, user_name: &str, scope: ScopeText<'_>, value: &str) -> String {
@@ -140,9 +140,9 @@ mod tests {
 
     #[test]
     fn hostile_names_scopes_and_state_are_text_and_nothing_else() {
-        assert_harmless(&sign_in(HOSTILE, "", "", None));
-        assert_harmless(&sign_in("", HOSTILE, "", None));
-        assert_harmless(&sign_in("", "", HOSTILE, None));
+        assert_harmless(&login(HOSTILE, "", "", None));
+        assert_harmless(&login("", HOSTILE, "", None));
+        assert_harmless(&login("", "", HOSTILE, None));
         let scope = |name, description| ScopeText { name, description };
         assert_harmless(&consent(HOSTILE, "", scope("", None), ""));
         assert_harmless(&consent("", HOSTILE, scope("", None), ""));
@@ -161,7 +161,7 @@ mod tests {
 
     #[test]
     fn every_field_has_a_label_and_tells_password_managers_what_it_is() {
-        let html = sign_in("Notes", "", "", None);
+        let html = login("Notes", "", "", None);
         assert!(html.contains(r#"<label for="username">"#) && html.contains(r#"<input id="username""#));
         assert!(html.contains(r#"<label for="password">"#) && html.contains(r#"<input id="password""#));
         assert!(html.contains(r#"autocomplete="username""#));
@@ -172,7 +172,7 @@ mod tests {
 
     #[test]
     fn a_problem_is_announced_and_the_password_is_what_is_typed_next() {
-        let html = sign_in("Notes", "alice", "", Some(SignInProblem::Refused));
+        let html = login("Notes", "alice", "", Some(LoginProblem::Refused));
         assert!(html.contains(r#"role="alert""#), "{html}");
         assert!(html.contains("<title>Error: Sign in</title>"), "{html}");
         let focused = html.find("autofocus").unwrap();
@@ -181,7 +181,7 @@ mod tests {
 
     #[test]
     fn the_password_is_never_sent_back() {
-        let html = sign_in("Notes", "alice", "", Some(SignInProblem::Refused));
+        let html = login("Notes", "alice", "", Some(LoginProblem::Refused));
         let field = html.lines().find(|line| line.contains("type=\"password\"")).unwrap();
         assert!(!field.contains("value="), "{field}");
     }
@@ -202,7 +202,7 @@ mod tests {
     #[test]
     fn no_page_has_scripts_or_anything_from_elsewhere() {
         for html in [
-            sign_in("Notes", "alice", "x", None),
+            login("Notes", "alice", "x", None),
             consent(
                 "Notes",
                 "Alice",

@@ -20,7 +20,7 @@ pub use self::default::DefaultPages;
 /// and files of [its own host](Page::own_files).
 pub trait Pages: Send + Sync + 'static {
     /// Asks for `username` and `password`, the names of the fields.
-    fn sign_in(&self, page: &SignInPage<'_>) -> Page;
+    fn login(&self, page: &LoginPage<'_>) -> Page;
 
     /// Asks for the `decision`, the name of three buttons: `allow`, `deny`, `switch` (to another account).
     fn consent(&self, page: &ConsentPage<'_>) -> Page;
@@ -104,7 +104,7 @@ pub struct HiddenField<'a> {
 /// What the page shows that asks who somebody is.
 #[derive(Debug)]
 #[non_exhaustive]
-pub struct SignInPage<'a> {
+pub struct LoginPage<'a> {
     /// What the client is called.
     pub client_name: &'a str,
     /// Where the form is posted to.
@@ -114,13 +114,13 @@ pub struct SignInPage<'a> {
     /// What was typed as the username before; empty at first.
     pub username: &'a str,
     /// Why the page is shown again.
-    pub problem: Option<SignInProblem>,
+    pub problem: Option<LoginProblem>,
 }
 
 /// Why somebody is asked again who they are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum SignInProblem {
+pub enum LoginProblem {
     /// Username or password is wrong, or the user may not log in; a page must not tell which.
     Refused,
     /// The form was not made for this browser, or is too old.

@@ -228,7 +228,7 @@ impl Setup {
     ) -> Node {
         let access = match &self.keys {
             Some(keys) => AccessTokens::jwt(keys.clone(), told).unwrap(),
-            None => AccessTokens::opaque().telling(told).unwrap(),
+            None => AccessTokens::opaque().revocation_list(told).unwrap(),
         };
         let builder = TokenIssuer::builder(ISSUER, API, store.clone(), access).unwrap();
         let options = |builder: TokenIssuerBuilder| builder.rotation_grace(self.grace).unwrap().clock(clock.clone());

@@ -234,7 +234,7 @@ impl Run {
             11 => {
                 self.losing.set(0);
                 // Neither deleting what is over nor a restart changes anything.
-                self.node.issuer.keep_house().await.unwrap();
+                self.node.issuer.upkeep().await.unwrap();
                 self.node = start(&self.setup, &self.store, &self.clock, &self.losing).await;
             }
             _ => {
