@@ -16,6 +16,12 @@ pub enum RevokedBy {
     Client,
 }
 
+impl RevokedBy {
+    /// Everything by which a token can be revoked, from the one token to all of a client's. A list whose
+    /// [terms](super::RevocationTerms) demand all of it refuses most issuers' tokens: few have a `sid`.
+    pub const ALL: [Self; 4] = [Self::TokenId, Self::Session, Self::Subject, Self::Client];
+}
+
 /// Tokens that are to be refused from now on, whatever they say, and whether anybody has seen them or not.
 ///
 /// An identifier means something only together with the issuer that gave it, so that no issuer can log out another's

@@ -158,7 +158,7 @@ impl Known {
         let mut names = Vec::new();
         for (issuer, of_issuer) in &self.issuers {
             let of_theirs = others.issuers.get(issuer);
-            for by in ALL {
+            for by in RevokedBy::ALL {
                 for (id, entry) in of_issuer.of(by) {
                     let there = of_theirs.and_then(|of_issuer| of_issuer.of(by).get(id));
                     if there.is_none_or(|there| !there.and(*entry).covers_no_more_than(*there)) {
@@ -176,18 +176,10 @@ impl Known {
         let entries = self
             .issuers
             .values()
-            .flat_map(|of_issuer| ALL.map(|by| of_issuer.of(by).len()));
+            .flat_map(|of_issuer| RevokedBy::ALL.map(|by| of_issuer.of(by).len()));
         entries.sum::<usize>() == self.count && self.ends.values().map(Vec::len).sum::<usize>() == self.count
     }
 }
-
-/// By what tokens are revoked.
-const ALL: [RevokedBy; 4] = [
-    RevokedBy::TokenId,
-    RevokedBy::Session,
-    RevokedBy::Subject,
-    RevokedBy::Client,
-];
 
 fn bucket(began: Instant, moment: Instant) -> u64 {
     moment.saturating_duration_since(began).as_secs() / BUCKET
