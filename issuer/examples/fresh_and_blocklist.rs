@@ -24,7 +24,7 @@ use resource_protector::{
     Algorithm, CurrentToken, JwtValidator, RedisRevocationList, ResourceProtectorLayer, RevocationTerms, RevokedBy,
 };
 use resource_protector_issuer::{
-    AccessTokens, IssuedTokens, KeyRing, TokenError, TokenIssuer, TokenRequest, endpoints::OAuthError,
+    AccessTokens, IssuedTokens, KeyRing, RefreshRequest, TokenError, TokenIssuer, TokenRequest, endpoints::OAuthError,
     profiles::require_fresh_token, store::MemoryStore,
 };
 use serde::Deserialize;
@@ -49,7 +49,7 @@ async fn change_password() -> &'static str {
 
 /// The access token that comes of this is not fresh.
 async fn refresh(State(issuer): State<TokenIssuer>, Form(body): Form<Body>) -> Result<impl IntoResponse, Refused> {
-    let tokens = issuer.refresh(&body.refresh_token, "app", None).await?;
+    let tokens = issuer.refresh(RefreshRequest::new(&body.refresh_token, "app")).await?;
     Ok(([(header::CACHE_CONTROL, "no-store")], Json(tokens)))
 }
 
@@ -77,8 +77,7 @@ impl IntoResponse for Refused {
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
     // Every node has a mirror of it, so that the check costs no network. One that has heard nothing for 30 s lets nobody in.
-    let by = [RevokedBy::TokenId, RevokedBy::Session, RevokedBy::Subject];
-    let terms = RevocationTerms::new(by, Duration::from_secs(3600))?;
+    let terms = RevocationTerms::new(RevokedBy::ALL, Duration::from_secs(3600))?;
     let redis = env::var("REDIS_URL").unwrap_or_else(|_| "redis://127.0.0.1/".to_owned());
     let name = env::var("LIST").unwrap_or_else(|_| "fresh_and_blocklist".to_owned());
     let blocklist = RedisRevocationList::new(redis, name, terms, Duration::from_secs(30))?;
@@ -105,7 +104,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     // A log-in of yours ends with this.
     let new = issuer.issue(TokenRequest::for_subject("app", "alice").fresh()).await?;
     let old = issuer
-        .refresh(new.refresh_token().unwrap_or_default(), "app", None)
+        .refresh(RefreshRequest::new(new.refresh_token().unwrap_or_default(), "app"))
         .await?;
     while protector.ready().await.is_err() {
         tokio::time::sleep(Duration::from_millis(100)).await;

@@ -17,8 +17,8 @@ use resource_protector::{
     Algorithm, CurrentToken, JwtValidator, MemoryRevocationList, ResourceProtectorLayer, RevocationTerms, RevokedBy,
 };
 use resource_protector_issuer::{
-    AccessTokens, IssuedTokens, KeyRing, TokenError, TokenErrorKind, TokenIssuer, TokenRequest, endpoints::OAuthError,
-    store::MemoryStore,
+    AccessTokens, IssuedTokens, KeyRing, RefreshRequest, TokenError, TokenErrorKind, TokenIssuer, TokenRequest,
+    endpoints::OAuthError, store::MemoryStore,
 };
 use serde::Deserialize;
 
@@ -38,7 +38,7 @@ async fn me(token: CurrentToken) -> String {
 /// The next tokens for a refresh token. It is good once: when it comes again, the session ends, because the one who comes now or
 /// the one who came before has stolen it.
 async fn refresh(State(issuer): State<TokenIssuer>, Form(body): Form<Body>) -> Result<impl IntoResponse, Refused> {
-    let tokens = issuer.refresh(&body.refresh_token, "app", None).await?;
+    let tokens = issuer.refresh(RefreshRequest::new(&body.refresh_token, "app")).await?;
     Ok(([(header::CACHE_CONTROL, "no-store")], Json(tokens)))
 }
 
@@ -80,8 +80,7 @@ impl IntoResponse for Refused {
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
-    let by = [RevokedBy::TokenId, RevokedBy::Session, RevokedBy::Subject];
-    let revoked = MemoryRevocationList::new(RevocationTerms::new(by, Duration::from_secs(3600))?);
+    let revoked = MemoryRevocationList::new(RevocationTerms::new(RevokedBy::ALL, Duration::from_secs(3600))?);
     let keys = KeyRing::generate(Algorithm::ES256)?;
     let tokens = AccessTokens::jwt(keys.clone(), revoked.clone())?;
     // Without the list it would not build: a log-out would leave the access tokens good.

@@ -118,8 +118,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     ]);
 
     // Who issues tokens, and takes them back.
-    let by = [RevokedBy::TokenId, RevokedBy::Session, RevokedBy::Subject];
-    let revoked = MemoryRevocationList::new(RevocationTerms::new(by, Duration::from_secs(3600))?);
+    let revoked = MemoryRevocationList::new(RevocationTerms::new(RevokedBy::ALL, Duration::from_secs(3600))?);
     let keys = KeyRing::open(setting("KEYS", "quickstart.keys"), Algorithm::ES256)?;
     let tokens = AccessTokens::jwt(keys, revoked.clone())?;
     let issuer = TokenIssuer::builder(&url, &audience, store, tokens)?

@@ -8,11 +8,10 @@
 //! use std::time::Duration;
 //!
 //! use resource_protector::{Algorithm, MemoryRevocationList, RevocationTerms, RevokedBy};
-//! use resource_protector_issuer::{AccessTokens, KeyRing, TokenIssuer, TokenRequest, store::MemoryStore};
+//! use resource_protector_issuer::{AccessTokens, KeyRing, RefreshRequest, TokenIssuer, TokenRequest, store::MemoryStore};
 //!
 //! # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
-//! let by = [RevokedBy::TokenId, RevokedBy::Session, RevokedBy::Subject];
-//! let revoked = MemoryRevocationList::new(RevocationTerms::new(by, Duration::from_secs(3600))?);
+//! let revoked = MemoryRevocationList::new(RevocationTerms::new(RevokedBy::ALL, Duration::from_secs(3600))?);
 //! let tokens = AccessTokens::jwt(KeyRing::generate(Algorithm::ES256)?, revoked.clone())?;
 //! let issuer = TokenIssuer::builder("https://auth.example.com", "https://api.example.com", MemoryStore::new(), tokens)?;
 //! let issuer = issuer.open().await?;
@@ -21,7 +20,8 @@
 //! let phone = issuer.issue(TokenRequest::for_subject("app", "alice").scope("profile")?).await?;
 //! let laptop = issuer.issue(TokenRequest::for_subject("app", "alice")).await?;
 //! // the phone refreshes, logs out, and the laptop is logged out by a new password
-//! let phone = issuer.refresh(phone.refresh_token().ok_or("there is one")?, "app", None).await?;
+//! let refresh_token = phone.refresh_token().ok_or("there is one")?;
+//! let phone = issuer.refresh(RefreshRequest::new(refresh_token, "app")).await?;
 //! issuer.logout(phone.access_token()).await?;
 //! issuer.logout_everywhere("alice").await?;
 //! # assert!(issuer.introspect(laptop.access_token()).await?.is_none());
@@ -39,7 +39,8 @@
 //!   nobody can say which: the session ends (RFC 9700 §4.14.2). A window of grace can be set for answers that get lost.
 //! - An **authorization code** is good for one exchange as well, and ends the session that it began when it comes again.
 //! - A **log-out** ends a session with all its tokens. A **log-out everywhere** ends all sessions of a subject, without a list of
-//!   them: it counts the log-outs of the subject, and every session knows at which count it began.
+//!   them: it counts the log-outs of the subject, and every session knows at which count it began. In the same way end
+//!   [all tokens of a client](TokenIssuer::revoke_client).
 //! - To **revoke** (RFC 7009) is what a client does with its own token: a refresh token ends its session, an access token ends alone.
 //!
 //! What ends is written into the store first, then told to the [list of revocations](resource_protector::Revoke), and only then is
@@ -51,6 +52,7 @@
 //!
 //! | you want | use |
 //! |---|---|
+//! | a page on which users see [where they are logged in](TokenIssuer::sessions), and [whom they have allowed what](TokenIssuer::consents) | [`logout_session`](TokenIssuer::logout_session), [`withdraw_consent`](TokenIssuer::withdraw_consent) |
 //! | people to log in, clients to come with codes | [`server::AuthorizationServer`] over a [`TokenIssuer`] |
 //! | tokens after a log-in of your own | [`TokenIssuer::issue`], [`refresh`](TokenIssuer::refresh), [`logout`](TokenIssuer::logout), [`logout_own`](TokenIssuer::logout_own), [`logout_everywhere`](TokenIssuer::logout_everywhere) |
 //! | single endpoints, as tower services | [`endpoints::TokenEndpoint`], [`endpoints::IntrospectionEndpoint`], [`endpoints::RevocationEndpoint`], [`keys::JwksEndpoint`] |
@@ -66,7 +68,8 @@
 //! # What has to be done by you
 //!
 //! - [`TokenIssuer::run`] has to be spawned, or [`upkeep`](TokenIssuer::upkeep) called from time to time.
-//! - A new password and a disabled account end no session: [`logout_everywhere`](TokenIssuer::logout_everywhere) belongs to both.
+//! - A new password and a disabled account end no session: [`logout_everywhere`](TokenIssuer::logout_everywhere) belongs to both;
+//!   as [`revoke_client`](TokenIssuer::revoke_client) does to a client that is removed.
 //! - TLS ends before it; several processes share store, file of keys, [`SealingKey`](server::SealingKey), and a list on Redis.
 //! - [`server::AuthorizationServer`] takes the whole path: with axum it is a `fallback_service`, and not nested.
 //!
@@ -77,8 +80,13 @@
 //! | target | event | level | fields | what |
 //! |---|---|---|---|---|
 //! | `resource_protector_issuer::tokens` | `tokens_issued` | info | `client_id`, `grant_type`, `session_id` | the token endpoint has issued tokens |
-//! | | `refresh_token_reused` | warn | `client_id` | a refresh token came again, and its session was ended: somebody has stolen one |
-//! | | `code_reused` | warn | `client_id` | an authorization code came again, likewise |
+//! | | `refresh_token_reused` | warn | `client_id`, `session_id` | a refresh token came again, and its session was ended: somebody has stolen one |
+//! | | `code_reused` | warn | `client_id`, `session_id` | an authorization code came again, likewise |
+//! | | `token_revoked` | info | `client_id` | a client has taken a token back |
+//! | | `session_ended` | info | `session_id` | a log-out, of whatever kind, has ended a session |
+//! | | `logged_out_everywhere` | info | | all tokens of a subject were revoked |
+//! | | `client_revoked` | info | `client_id` | all tokens of a client were revoked |
+//! | | `consent_withdrawn` | info | `client_id` | a user has withdrawn what a client was allowed |
 //! | `resource_protector_issuer::authorize` | `login_refused` | info | `client_id` | a username or a password was wrong |
 //! | | | warn | `error` | nobody can be asked: the store, the users or the clients do not answer |
 //! | `resource_protector_issuer::upkeep` | `upkeep_failed` | warn | `error` | it is tried again in 30 s; until then a revocation may be unknown to the list |
@@ -111,8 +119,9 @@ pub mod users;
 pub use self::{
     keys::KeyRing,
     tokens::{
-        AccessTokens, ActiveToken, CodeRequest, IssuedTokens, SubjectRule, TokenError, TokenErrorKind, TokenIssuer,
-        TokenIssuerBuilder, TokenRequest, TokenTable, TokenUse,
+        AccessTokens, ActiveSession, ActiveToken, CodeExchange, CodeRequest, ConsentedClient, IssuedTokens,
+        RefreshRequest, SubjectRule, TokenError, TokenErrorKind, TokenIssuer, TokenIssuerBuilder, TokenRequest,
+        TokenTable, TokenUse,
     },
 };
 

@@ -47,8 +47,7 @@ pub(crate) async fn start() -> Result<String, Box<dyn Error>> {
         .grants(["authorization_code", "refresh_token"])?
         .scopes("profile")?]);
 
-    let by = [RevokedBy::TokenId, RevokedBy::Session, RevokedBy::Subject];
-    let revoked = MemoryRevocationList::new(RevocationTerms::new(by, Duration::from_secs(3600))?);
+    let revoked = MemoryRevocationList::new(RevocationTerms::new(RevokedBy::ALL, Duration::from_secs(3600))?);
     let tokens = AccessTokens::jwt(KeyRing::generate(Algorithm::ES256)?, revoked.clone())?;
     let issuer = TokenIssuer::builder(&url, &url, MemoryStore::new(), tokens)?;
     let issuer = issuer.subject_rule(users.clone()).open().await?;

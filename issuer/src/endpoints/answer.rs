@@ -197,6 +197,10 @@ impl From<TokenError> for OAuthError {
                 ErrorCode::InvalidScope,
                 "the scope is malformed, or more than was granted",
             ),
+            TokenErrorKind::InvalidTarget => Self::new(
+                ErrorCode::InvalidTarget,
+                "a resource was asked for that was not granted",
+            ),
             TokenErrorKind::UnsupportedTokenType => {
                 Self::new(ErrorCode::UnsupportedTokenType, "tokens of this type cannot be revoked")
             }

@@ -3,7 +3,7 @@
 use super::{Grant, GrantRequest};
 use crate::{
     endpoints::{ErrorCode, OAuthError},
-    tokens::IssuedTokens,
+    tokens::{CodeExchange, IssuedTokens},
 };
 
 /// Tokens for a code that the user's browser has brought, with the verifier that only the client knows (RFC 7636).
@@ -27,9 +27,11 @@ impl Grant for AuthorizationCode {
             .ok_or_else(|| missing("expected the parameter code"))?;
         let verifier = request.parameter("code_verifier");
         let verifier = verifier.ok_or_else(|| missing("expected the parameter code_verifier"))?;
-        let redirect_uri = request.parameter("redirect_uri");
-        let client = request.client().id();
-        let issuer = request.issuer();
-        Ok(issuer.redeem_code(code, client, redirect_uri, verifier).await?)
+        let mut exchange =
+            CodeExchange::new(code, request.client().id(), verifier).resources(request.parameters("resource"));
+        if let Some(uri) = request.parameter("redirect_uri") {
+            exchange = exchange.redirect_uri(uri);
+        }
+        Ok(request.issuer().redeem_code(exchange).await?)
     }
 }

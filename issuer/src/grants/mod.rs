@@ -80,6 +80,11 @@ impl<'a> GrantRequest<'a> {
         self.form.get(name)
     }
 
+    /// All values of a parameter that may be repeated: `resource` (RFC 8707 §2) and `audience` (RFC 8693 §2.1).
+    pub fn parameters<'n>(&self, name: &'n str) -> impl Iterator<Item = &'a str> + use<'a, 'n> {
+        self.form.get_all(name)
+    }
+
     /// Who issues the tokens.
     pub fn issuer(&self) -> &'a TokenIssuer {
         self.issuer
@@ -122,7 +127,7 @@ impl<'a> GrantRequest<'a> {
 
     /// RFC 8707 §2.
     fn audience(&self) -> Result<Vec<String>, OAuthError> {
-        let asked: Vec<_> = self.form.get_all("resource").map(str::to_owned).collect();
+        let asked: Vec<_> = self.parameters("resource").map(str::to_owned).collect();
         match asked
             .iter()
             .all(|resource| self.client.allowed_audiences().contains(resource))

@@ -3,7 +3,7 @@
 use super::{Grant, GrantRequest};
 use crate::{
     endpoints::{ErrorCode, OAuthError},
-    tokens::IssuedTokens,
+    tokens::{IssuedTokens, RefreshRequest},
 };
 
 /// The next tokens for a refresh token, which is good for one exchange.
@@ -24,9 +24,10 @@ impl Grant for RefreshToken {
         let token = request
             .parameter("refresh_token")
             .ok_or_else(|| OAuthError::new(ErrorCode::InvalidRequest, "expected the parameter refresh_token"))?;
-        let issuer = request.issuer();
-        Ok(issuer
-            .refresh(token, request.client().id(), request.parameter("scope"))
-            .await?)
+        let mut refresh = RefreshRequest::new(token, request.client().id()).resources(request.parameters("resource"));
+        if let Some(scope) = request.parameter("scope") {
+            refresh = refresh.scope(scope)?;
+        }
+        Ok(request.issuer().refresh(refresh).await?)
     }
 }

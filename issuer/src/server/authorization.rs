@@ -374,7 +374,8 @@ impl AuthorizationEndpoint {
         let mut tokens = TokenRequest::for_subject(visit.client.id(), &login.subject)
             .scope(visit.request.scopes.join(" "))?
             .audience(visit.request.resources.clone())
-            .authenticated_at(auth_time);
+            .authenticated_at(auth_time)
+            .resting_on_consent();
         if visit.is_made_for_this {
             tokens = tokens.fresh();
         }

@@ -114,6 +114,8 @@ pub enum Kind {
     Assertion,
     /// A client of the authorization server.
     Client,
+    /// What is known of all tokens of a client: how often they were revoked.
+    ClientTokens,
     /// An authorization code.
     Code,
     /// What a user allowed a client.
@@ -122,8 +124,6 @@ pub enum Kind {
     CutOff,
     /// Whose tokens the store is for.
     Issuer,
-    /// A refresh token.
-    RefreshToken,
     /// The session that tokens belong to: what one log-in has led to.
     Session,
     /// What is known of a subject: how often it was logged out everywhere.
@@ -138,11 +138,11 @@ impl Kind {
         Self::AccessToken,
         Self::Assertion,
         Self::Client,
+        Self::ClientTokens,
         Self::Code,
         Self::Consent,
         Self::CutOff,
         Self::Issuer,
-        Self::RefreshToken,
         Self::Session,
         Self::Subject,
         Self::User,
@@ -154,11 +154,11 @@ impl Kind {
             Self::AccessToken => "access_token",
             Self::Assertion => "assertion",
             Self::Client => "client",
+            Self::ClientTokens => "client_tokens",
             Self::Code => "code",
             Self::Consent => "consent",
             Self::CutOff => "cut_off",
             Self::Issuer => "issuer",
-            Self::RefreshToken => "refresh_token",
             Self::Session => "session",
             Self::Subject => "subject",
             Self::User => "user",

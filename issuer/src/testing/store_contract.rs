@@ -77,7 +77,7 @@ macro_rules! store_contract {
     };
 }
 
-const KIND: Kind = Kind::RefreshToken;
+const KIND: Kind = Kind::Session;
 
 fn key(name: &str) -> Key {
     Key::of(KIND, name)
@@ -580,7 +580,7 @@ pub async fn listing_by_owner_lists_nobody_elses_rows<S: Store>(store: S) {
     put_new(&store, key("a"), &owned("ana")).await;
     put_new(&store, key("b"), &owned("bob")).await;
     put_new(&store, key("c"), &row("{}")).await;
-    put_new(&store, Key::of(Kind::Session, "d"), &owned("ana")).await;
+    put_new(&store, Key::of(Kind::User, "d"), &owned("ana")).await;
     assert_eq!(listed(&store, &of("ana")).await, [Id::of("a")]);
     assert_eq!(listed(&store, &of("bob")).await, [Id::of("b")]);
     assert!(listed(&store, &of("eve")).await.is_empty());

@@ -32,7 +32,7 @@ impl AccessTokens {
     ///
     /// # Errors
     ///
-    /// When the list does not go by `jti`, `sid` and `sub`: then a log-out would silently revoke nothing.
+    /// When the list does not go by `jti`, `sid`, `sub` and `client_id`: then a log-out would silently revoke nothing.
     pub fn jwt(keys: KeyRing, list: impl Revoke) -> Result<Self, SetupError> {
         Self {
             form: Form::Jwt(keys),
@@ -67,9 +67,14 @@ impl AccessTokens {
     ///
     /// # Errors
     ///
-    /// When the list does not go by `jti`, `sid` and `sub`.
+    /// When the list does not go by `jti`, `sid`, `sub` and `client_id`.
     pub fn revocation_list(mut self, list: impl Revoke) -> Result<Self, SetupError> {
-        let needed = [RevokedBy::TokenId, RevokedBy::Session, RevokedBy::Subject];
+        let needed = [
+            RevokedBy::TokenId,
+            RevokedBy::Session,
+            RevokedBy::Subject,
+            RevokedBy::Client,
+        ];
         if let Some(missing) = needed.into_iter().find(|by| !list.terms().include(*by)) {
             return Err(SetupError::new(
                 "access_tokens",

@@ -139,12 +139,13 @@ impl TokenIssuerBuilder {
     }
 
     /// Looks into the store, and tells the list of revocations what it has to know. Whatever was revoked before the last
-    /// restart is so before the first token is issued.
+    /// restart is so before the first token is issued; where the list cannot be reached, as soon as it can, by the
+    /// [upkeep](TokenIssuer::run).
     ///
     /// # Errors
     ///
-    /// When access tokens live longer than the list knows of revocations, when the store belongs to another issuer, or when
-    /// it or the list cannot be reached.
+    /// When access tokens live longer than the list knows of revocations, or when the store belongs to another issuer or cannot be
+    /// reached.
     pub async fn open(self) -> Result<TokenIssuer, SetupError> {
         if let Some(longest) = self.access.longest_lifetime()
             && self.lives.access_token > longest
@@ -172,8 +173,7 @@ impl TokenIssuerBuilder {
             clock: self.clock,
         }));
         issuer.claim_store().await?;
-        let told = issuer.tell_all().await;
-        told.map_err(|error| SetupError::new("revocations", error))?;
+        issuer.tell_at_start().await?;
         Ok(issuer)
     }
 }

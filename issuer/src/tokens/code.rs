@@ -1,5 +1,7 @@
 //! Authorization codes.
 
+use std::fmt;
+
 use aws_lc_rs::{constant_time, digest};
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 
@@ -7,11 +9,12 @@ use super::{
     IssuedTokens, TokenError, TokenErrorKind, TokenIssuer, TokenRequest,
     issue::Drawn,
     ledger::Decision,
-    records::{Code, Found, Record as _, Subject, was},
+    records::{Code, Holders, Record as _},
+    request::each_once,
 };
 use crate::{
     random,
-    store::{Becomes, Change, Key, Kind, Was},
+    store::{Change, Key, Kind, Was},
     time::Millis,
 };
 
@@ -53,6 +56,63 @@ impl CodeRequest {
     }
 }
 
+/// What a client comes with to exchange a code (RFC 6749 §4.1.3, RFC 7636 §4.5).
+///
+/// ```
+/// use resource_protector_issuer::CodeExchange;
+///
+/// # let (code, client_id, code_verifier) = ("", "", "");
+/// let exchange = CodeExchange::new(code, client_id, code_verifier).redirect_uri("https://app.example.com/callback");
+/// ```
+#[derive(Clone)]
+pub struct CodeExchange {
+    code: String,
+    client_id: String,
+    code_verifier: String,
+    redirect_uri: Option<String>,
+    resources: Vec<String>,
+}
+
+impl CodeExchange {
+    /// A code that this client comes with, and the verifier of its challenge. Whoever makes one has authenticated the client, or
+    /// knows that it is a public one.
+    pub fn new(code: impl Into<String>, client_id: impl Into<String>, code_verifier: impl Into<String>) -> Self {
+        Self {
+            code: code.into(),
+            client_id: client_id.into(),
+            code_verifier: code_verifier.into(),
+            redirect_uri: None,
+            resources: Vec::new(),
+        }
+    }
+
+    /// The redirect URI, which has to be the one of the request for the code, and to be left out where that had none.
+    #[must_use]
+    pub fn redirect_uri(mut self, uri: impl Into<String>) -> Self {
+        self.redirect_uri = Some(uri.into());
+        self
+    }
+
+    /// For which of the resource servers that were granted the access token is to be (RFC 8707 §2.2); for all of them unless
+    /// set. Refreshing may name others of them.
+    #[must_use]
+    pub fn resources<R: Into<String>>(mut self, resources: impl IntoIterator<Item = R>) -> Self {
+        self.resources = each_once(resources);
+        self
+    }
+}
+
+impl fmt::Debug for CodeExchange {
+    /// Without code and verifier.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("CodeExchange")
+            .field("client_id", &self.client_id)
+            .field("redirect_uri", &self.redirect_uri)
+            .field("resources", &self.resources)
+            .finish_non_exhaustive()
+    }
+}
+
 impl TokenIssuer {
     /// Issues an authorization code (RFC 6749 §4.1.2): good once, for a minute unless set.
     ///
@@ -70,7 +130,7 @@ impl TokenIssuer {
                 }
                 let tokens = &request.tokens;
                 let name = tokens.subject.clone().unwrap_or_default();
-                let subject = ledger.find::<Subject>(Subject::key(&name)).await?;
+                let holders = ledger.holders(&name, &tokens.client_id).await?;
                 let expires_at = Millis::floor(self.now().wall).after(self.0.lives.code);
                 let record = Code {
                     client_id: tokens.client_id.clone(),
@@ -83,60 +143,55 @@ impl TokenIssuer {
                     redirect_uri: request.redirect_uri.clone(),
                     code_challenge: request.code_challenge.clone(),
                     with_refresh_token: tokens.with_refresh_token,
-                    logouts: subject.as_ref().map_or(0, |subject| subject.record.logouts),
+                    rests_on_consent: tokens.rests_on_consent,
+                    epochs: holders.epochs(),
                     expires_at,
                     redeemed_for: None,
                     over_at: expires_at,
                 };
-                let change = Change::new().step(key.clone(), Was::Absent, record.put()?).step(
-                    Subject::key(&name),
-                    was(subject.as_ref()),
-                    Becomes::Same,
-                );
+                let change = Change::new().step(key.clone(), Was::Absent, record.put()?);
+                let change = holders.unchanged(change, &name, &tokens.client_id);
                 Ok(Decision::Commit(change, ()))
             })
             .await?;
         Ok(code)
     }
 
-    /// Exchanges an authorization code of this client for tokens (RFC 6749 §4.1.3, RFC 7636 §4.5). A code that comes a second
-    /// time ends the session that it began the first time (RFC 6749 §4.1.2).
+    /// Exchanges an authorization code for tokens (RFC 6749 §4.1.3, RFC 7636 §4.5). A code that comes a second time ends the
+    /// session that it began the first time (RFC 6749 §4.1.2).
     ///
     /// # Errors
     ///
     /// [`InvalidGrant`](TokenErrorKind::InvalidGrant) when the code is unknown, over, used or another client's, when the
     /// redirect URI is another, when the verifier does not fit, or when the [rule](super::SubjectRule) says no;
+    /// [`InvalidTarget`](TokenErrorKind::InvalidTarget) when a resource is asked for that was not granted;
     /// [`Unavailable`](TokenErrorKind::Unavailable) when the store cannot be reached.
-    pub async fn redeem_code(
-        &self,
-        code: &str,
-        client_id: &str,
-        redirect_uri: Option<&str>,
-        code_verifier: &str,
-    ) -> Result<IssuedTokens, TokenError> {
-        let (key, drawn) = (&Key::of(Kind::Code, code), &Drawn::draw()?);
+    pub async fn redeem_code(&self, exchange: CodeExchange) -> Result<IssuedTokens, TokenError> {
+        let (exchange, drawn) = (&exchange, &Drawn::draw()?);
+        let (key, client_id) = (&Key::of(Kind::Code, &exchange.code), exchange.client_id.as_str());
         let ledger = &self.0.ledger;
         let redeemed = ledger
             .transact(|| async move {
                 let found = ledger.find::<Code>(key.clone()).await?;
                 let found = found.ok_or_else(|| TokenError::invalid_grant("the code is unknown"))?;
-                let subject = ledger.find::<Subject>(Subject::key(&found.record.subject)).await?;
                 if found.record.client_id != client_id {
                     return Err(TokenError::invalid_grant("the code is another client's"));
                 }
                 if let Some(sid) = &found.record.redeemed_for {
                     // By us, a moment ago, or by somebody else.
-                    return Ok(match *sid == drawn.sid {
+                    return Ok(match *sid == drawn.sid() {
                         true => Decision::Happened,
                         false => Decision::Answer(Redeemed::Before(sid.clone())),
                     });
                 }
-                self.judge_code(&found.record, subject.as_ref(), redirect_uri, code_verifier)?;
+                let holders = ledger.holders(&found.record.subject, client_id).await?;
+                self.judge_code(&found.record, &holders, exchange)?;
                 self.judge_subject(&found.record.subject).await?;
                 let request = found.record.tokens();
-                let (change, issued) = self.begin(&request, drawn, subject.as_ref())?;
+                let grounds = self.grounds(&request, holders).await?;
+                let (change, issued) = self.begin(&request, &exchange.resources, drawn, &grounds)?;
                 let after = Code {
-                    redeemed_for: Some(drawn.sid.clone()),
+                    redeemed_for: Some(drawn.sid()),
                     // As long as anything of the session may be good, who comes again is to be noticed.
                     over_at: Millis::floor(self.now().wall).after(self.0.lives.session),
                     ..found.record.clone()
@@ -154,6 +209,7 @@ impl TokenIssuer {
                     target: "resource_protector_issuer::tokens",
                     event = "code_reused",
                     client_id,
+                    session_id = sid,
                     "an authorization code came again: the session that it began was ended"
                 );
                 self.logout_session(&sid).await?;
@@ -162,27 +218,21 @@ impl TokenIssuer {
         }
     }
 
-    fn judge_code(
-        &self,
-        code: &Code,
-        subject: Option<&Found<Subject>>,
-        redirect_uri: Option<&str>,
-        code_verifier: &str,
-    ) -> Result<(), TokenError> {
+    fn judge_code(&self, code: &Code, holders: &Holders, exchange: &CodeExchange) -> Result<(), TokenError> {
         if code.expires_at <= Millis::floor(self.now().wall) {
             return Err(TokenError::invalid_grant("the code is over"));
         }
-        if subject.is_some_and(|subject| code.logouts < subject.record.logouts) {
+        if !holders.have_ended_nothing_since(code.epochs) {
             return Err(TokenError::invalid_grant(
-                "the user was logged out everywhere meanwhile",
+                "the user was logged out everywhere meanwhile, or the client's tokens were revoked",
             ));
         }
-        if code.redirect_uri.as_deref() != redirect_uri {
+        if code.redirect_uri != exchange.redirect_uri {
             return Err(TokenError::invalid_grant(
                 "the redirect URI is not the one of the request",
             ));
         }
-        if !is_verifier_of(code_verifier, &code.code_challenge) {
+        if !is_verifier_of(&exchange.code_verifier, &code.code_challenge) {
             return Err(TokenError::invalid_grant("the verifier does not fit the challenge"));
         }
         Ok(())
@@ -214,6 +264,7 @@ impl Code {
             auth_time: self.auth_time.map(Millis::time),
             fresh: self.fresh,
             claims: self.claims.clone(),
+            rests_on_consent: self.rests_on_consent,
         }
     }
 }

@@ -23,6 +23,8 @@ pub enum TokenErrorKind {
     InvalidGrant,
     /// More was asked for than was granted, or it cannot be read: `invalid_scope` (RFC 6749 §5.2).
     InvalidScope,
+    /// A resource was asked for that was not granted: `invalid_target` (RFC 8707 §2).
+    InvalidTarget,
     /// The token is another client's, who alone may revoke it (RFC 7009 §2.1), or another subject's.
     NotYours,
     /// A token of this kind cannot be revoked here: `unsupported_token_type` (RFC 7009 §2.2.1).
@@ -40,6 +42,7 @@ impl TokenErrorKind {
         match self {
             Self::InvalidGrant | Self::NotYours => "invalid_grant",
             Self::InvalidScope => "invalid_scope",
+            Self::InvalidTarget => "invalid_target",
             Self::UnsupportedTokenType => "unsupported_token_type",
             Self::Unusable => "server_error",
             Self::Unavailable => "temporarily_unavailable",

@@ -5,7 +5,8 @@ use serde_json::{Map, Value, json};
 
 use super::{
     TokenError, TokenIssuer,
-    records::{AccessToken, By, Found, RefreshToken, Revoked},
+    records::{AccessToken, By, Found, Revoked, Session},
+    refresh_token::RefreshToken,
     revoke::Recognized,
 };
 use crate::{keys::KeyRing, time::Millis};
@@ -54,21 +55,27 @@ impl TokenIssuer {
         let now = Millis::floor(self.now().wall);
         let active = match self.recognize(token).await? {
             Recognized::Unknown => None,
-            Recognized::Refresh(refresh) => self.active_refresh(&refresh, now).await?,
+            Recognized::Refresh(token, session) => self.active_refresh(&token, &session, now).await?,
             Recognized::Opaque(found) => self.active_opaque(&found, now).await?,
             Recognized::Jwt(claims) => self.active_jwt(&claims, now).await?,
         };
         Ok(active)
     }
 
-    async fn active_refresh(&self, refresh: &RefreshToken, now: Millis) -> Result<Option<ActiveToken>, TokenError> {
-        let (session, subject) = self.session_of(&refresh.sid).await?;
-        let Some(session) = session.map(|found| found.record) else {
+    async fn active_refresh(
+        &self,
+        token: &RefreshToken,
+        session: &Found<Session>,
+        now: Millis,
+    ) -> Result<Option<ActiveToken>, TokenError> {
+        let session = &session.record;
+        let refresh = session.refresh_of(token);
+        let Some(refresh) = refresh.filter(|refresh| refresh.is_next(&token.digest()) && now < refresh.expires_at)
+        else {
             return Ok(None);
         };
-        let is_next = refresh.generation == session.generation;
-        let is_over = refresh.expires_at <= now || session.expires_at <= now;
-        if !session.is_alive(subject.as_ref()) || !is_next || is_over {
+        let holders = self.0.ledger.holders(session.sub(), &session.client_id).await?;
+        if !session.is_alive(&holders) {
             return Ok(None);
         }
         let mut claims = Map::new();
@@ -128,8 +135,8 @@ impl TokenIssuer {
         let (Some(sid), Some(jti)) = (token.session_id(), token.jwt_id()) else {
             return Ok(None);
         };
-        let (session, subject) = self.session_of(sid).await?;
-        let is_alive = session.is_some_and(|session| session.record.is_alive(subject.as_ref()));
+        let (session, holders) = self.session_of(sid).await?;
+        let is_alive = session.is_some_and(|session| session.record.is_alive(&holders));
         if is_over || !is_alive {
             return Ok(None);
         }

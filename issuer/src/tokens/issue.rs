@@ -9,7 +9,9 @@ use super::{
     IssuedTokens, TokenError, TokenErrorKind, TokenIssuer, TokenRequest,
     access::Form,
     ledger::Decision,
-    records::{AccessToken, Found, Record as _, RefreshToken, Session, Subject, was},
+    records::{AccessToken, ClientEpoch, Consent, Found, Holders, Record as _, Refresh, Session, SubjectEpoch},
+    refresh_token::RefreshToken,
+    resources::narrowed,
 };
 use crate::{
     random,
@@ -19,8 +21,9 @@ use crate::{
 
 /// What is random about tokens. It is drawn before the store is looked into: who looks again finds what it has written.
 pub(super) struct Drawn {
-    pub(super) sid: String,
-    pub(super) refresh_token: String,
+    sid: [u8; 16],
+    family: [u8; 16],
+    pub(super) secret: [u8; 32],
     opaque: String,
     jti: String,
 }
@@ -28,21 +31,43 @@ pub(super) struct Drawn {
 impl Drawn {
     pub(super) fn draw() -> Result<Self, StoreError> {
         Ok(Self {
-            sid: random::text::<16>()?,
-            refresh_token: random::text::<32>()?,
+            sid: random::bytes()?,
+            family: random::bytes()?,
+            secret: random::bytes()?,
             opaque: random::text::<32>()?,
             jti: random::text::<16>()?,
         })
     }
 
-    pub(super) fn refresh_key(&self) -> Key {
-        Key::of(Kind::RefreshToken, &self.refresh_token)
+    /// The first refresh token of a session that begins with this.
+    fn first_refresh_token(&self) -> RefreshToken {
+        RefreshToken::new(self.sid, self.family, self.secret)
     }
+
+    /// The `sid` of that session.
+    pub(super) fn sid(&self) -> String {
+        self.first_refresh_token().sid()
+    }
+}
+
+/// What a session is begun on.
+pub(super) struct Grounds {
+    holders: Holders,
+    /// The consent, if it rests on one.
+    consent: Option<Found<Consent>>,
+}
+
+/// What an access token is to say.
+pub(super) struct Wanted<'a> {
+    pub(super) scope: &'a str,
+    pub(super) audience: &'a [String],
+    pub(super) fresh: bool,
 }
 
 /// An access token, and the row of its kind if it is opaque.
 pub(super) struct Minted {
     token: String,
+    scope: String,
     issued_at: Millis,
     over_at: Millis,
     life: Duration,
@@ -64,14 +89,14 @@ impl Minted {
         }
     }
 
-    pub(super) fn answer(self, sid: &str, scope: &str, refresh_token: Option<&str>) -> IssuedTokens {
+    pub(super) fn answer(self, session: &Session, refresh_token: Option<String>) -> IssuedTokens {
         IssuedTokens {
             access_token: self.token,
             token_type: "Bearer",
             expires_in: self.life,
-            refresh_token: refresh_token.map(str::to_owned),
-            scope: scope.to_owned(),
-            sid: sid.to_owned(),
+            refresh_token,
+            scope: self.scope,
+            sid: session.sid.clone(),
         }
     }
 }
@@ -88,28 +113,44 @@ impl TokenIssuer {
         let ledger = &self.0.ledger;
         ledger
             .transact(|| async move {
-                let keys = [Session::key(&drawn.sid), Subject::key(request.sub())];
+                let keys = [
+                    Session::key(&drawn.sid()),
+                    SubjectEpoch::key(request.sub()),
+                    ClientEpoch::key(&request.client_id),
+                ];
                 let rows = ledger.load(&keys).await?;
                 if rows.read::<Session>()?.is_some() {
                     return Ok(Decision::Happened);
                 }
-                let (change, issued) = self.begin(request, drawn, rows.read()?.as_ref())?;
+                let grounds = self.grounds(request, rows.holders()?).await?;
+                let (change, issued) = self.begin(request, &[], drawn, &grounds)?;
                 Ok(Decision::Commit(change, issued))
             })
             .await
     }
 
-    /// A session with its first tokens, for a subject of which this is known.
+    /// What a session of this request is begun on.
+    pub(super) async fn grounds(&self, request: &TokenRequest, holders: Holders) -> Result<Grounds, TokenError> {
+        let consent = match request.rests_on_consent {
+            true => Some(self.consent_to(request).await?),
+            false => None,
+        };
+        Ok(Grounds { holders, consent })
+    }
+
+    /// A session with its first tokens. The access token is for these resources, or for all that were granted.
     pub(super) fn begin(
         &self,
         request: &TokenRequest,
+        resources: &[String],
         drawn: &Drawn,
-        subject: Option<&Found<Subject>>,
+        grounds: &Grounds,
     ) -> Result<(Change, IssuedTokens), TokenError> {
+        let Grounds { holders, consent } = grounds;
         let lives = self.0.lives;
         let now = Millis::floor(self.now().wall);
         let mut session = Session {
-            sid: drawn.sid.clone(),
+            sid: drawn.sid(),
             subject: request.subject.clone(),
             client_id: request.client_id.clone(),
             scope: request.scope.clone(),
@@ -122,54 +163,65 @@ impl TokenIssuer {
             started_at: now,
             expires_at: now.after(lives.session),
             revoked_at: None,
-            logouts: subject.map_or(0, |subject| subject.record.logouts),
-            generation: 0,
-            rotated_at: None,
-            exchanged: None,
+            epochs: holders.epochs(),
+            refresh: None,
+            revoked_tokens: Vec::new(),
             last_token_over_at: now,
             last_token_issued_at: now,
         };
-        let minted = self.mint(&session, &session.scope, request.fresh, drawn, subject)?;
+        let wanted = Wanted {
+            scope: &session.scope,
+            audience: narrowed(&session.audience, resources)?,
+            fresh: request.fresh,
+        };
+        let minted = self.mint(&session, &wanted, drawn, holders)?;
         minted.note_in(&mut session);
-        if !request.with_refresh_token {
-            session.expires_at = minted.over_at;
+        let first = drawn.first_refresh_token();
+        match request.with_refresh_token {
+            true => {
+                session.refresh = Some(Refresh {
+                    family: first.family(),
+                    next: vec![first.digest()],
+                    expires_at: self.refreshable_until(&session, now),
+                    exchanged: None,
+                });
+            }
+            false => session.expires_at = minted.over_at,
         }
-        let mut change = Change::new()
-            .step(Session::key(&session.sid), Was::Absent, session.put()?)
-            // Nobody is logged out everywhere between the look and the log-in.
-            .step(Subject::key(session.sub()), was(subject), Becomes::Same);
-        if request.with_refresh_token {
-            let refresh = self.refresh_token_of(&session, now);
-            change = change.step(drawn.refresh_key(), Was::Absent, refresh.put()?);
+        let change = Change::new().step(Session::key(&session.sid), Was::Absent, session.put()?);
+        // Nobody is logged out everywhere, and no consent withdrawn, between the look and the log-in.
+        let mut change = holders.unchanged(change, session.sub(), &session.client_id);
+        if let Some(consent) = consent {
+            change = change.step(
+                Consent::key(session.sub(), &session.client_id)?,
+                consent.was(),
+                Becomes::Same,
+            );
         }
         let change = minted.keep(change)?;
-        let refresh_token = request.with_refresh_token.then_some(drawn.refresh_token.as_str());
-        Ok((change, minted.answer(&session.sid, &session.scope, refresh_token)))
+        let refresh_token = request.with_refresh_token.then(|| first.text());
+        Ok((change, minted.answer(&session, refresh_token)))
     }
 
-    /// A refresh token for the present generation of a session.
-    pub(super) fn refresh_token_of(&self, session: &Session, now: Millis) -> RefreshToken {
-        RefreshToken {
-            sid: session.sid.clone(),
-            generation: session.generation,
-            expires_at: now.after(self.0.lives.refresh_token).min(session.expires_at),
-        }
+    /// Until when the refresh tokens of a session can be exchanged that are issued now.
+    pub(super) fn refreshable_until(&self, session: &Session, now: Millis) -> Millis {
+        now.after(self.0.lives.refresh_token).min(session.expires_at)
     }
 
     /// An access token of a session.
     pub(super) fn mint(
         &self,
         session: &Session,
-        scope: &str,
-        fresh: bool,
+        wanted: &Wanted<'_>,
         drawn: &Drawn,
-        subject: Option<&Found<Subject>>,
+        holders: &Holders,
     ) -> Result<Minted, TokenError> {
         let now = self.now().wall;
         let life = self.0.lives.access_token;
-        // Whoever goes by a list goes by `iat`, in whole seconds: later than what the last log-out everywhere has cut off.
-        let earliest = match (&self.0.access.list, subject) {
-            (Some(_), Some(subject)) => subject.record.issued_before.seconds_up(),
+        // Whoever goes by a list goes by `iat`, in whole seconds: later than what the last log-out everywhere, or revocation of
+        // the client's tokens, has cut off.
+        let earliest = match (&self.0.access.list, holders.cut_off_before()) {
+            (Some(_), Some(before)) => before.seconds_up(),
             _ => 0,
         };
         let issued_at = Millis::from_seconds(Millis::floor(now).seconds().max(earliest));
@@ -180,12 +232,12 @@ impl TokenIssuer {
         if let Some(auth_time) = session.auth_time {
             claims.insert("auth_time".to_owned(), json!(auth_time.seconds()));
         }
-        if fresh {
+        if wanted.fresh {
             claims.insert("fresh".to_owned(), json!(true));
         }
         let (token, row) = match &self.0.access.form {
             Form::Jwt(keys) => {
-                let claims = self.jwt_claims(session, scope, claims, issued_at, over_at);
+                let claims = self.jwt_claims(session, wanted, claims, issued_at, over_at);
                 let signed = keys.sign("at+jwt", &Value::Object(claims), now);
                 let token = signed.map_err(|error| TokenError::new(TokenErrorKind::Unavailable, error.to_string()))?;
                 (token, None)
@@ -195,14 +247,14 @@ impl TokenIssuer {
                 let row = AccessToken {
                     subject: Some(session.sub().to_owned()),
                     client_id: Some(session.client_id.clone()),
-                    scope: scope.to_owned(),
-                    audience: session.audience.clone(),
+                    scope: wanted.scope.to_owned(),
+                    audience: wanted.audience.to_vec(),
                     issued_at: Some(issued_at),
                     expires_at: Some(over_at),
                     revoked_at: None,
                     sid: Some(session.sid.clone()),
                     is_of_session: true,
-                    logouts: session.logouts,
+                    epochs: session.epochs,
                     claims,
                 };
                 (drawn.opaque.clone(), Some(row))
@@ -210,6 +262,7 @@ impl TokenIssuer {
         };
         Ok(Minted {
             token,
+            scope: wanted.scope.to_owned(),
             issued_at,
             over_at,
             life,
@@ -221,12 +274,12 @@ impl TokenIssuer {
     fn jwt_claims(
         &self,
         session: &Session,
-        scope: &str,
+        wanted: &Wanted<'_>,
         mut claims: Map<String, Value>,
         issued_at: Millis,
         over_at: Millis,
     ) -> Map<String, Value> {
-        let audience = match session.audience.as_slice() {
+        let audience = match wanted.audience {
             [one] => json!(one),
             several => json!(several),
         };
@@ -236,8 +289,8 @@ impl TokenIssuer {
         claims.insert("aud".to_owned(), audience);
         claims.insert("iat".to_owned(), json!(issued_at.seconds()));
         claims.insert("exp".to_owned(), json!(over_at.seconds()));
-        if !scope.is_empty() {
-            claims.insert("scope".to_owned(), json!(scope));
+        if !wanted.scope.is_empty() {
+            claims.insert("scope".to_owned(), json!(wanted.scope));
         }
         claims
     }

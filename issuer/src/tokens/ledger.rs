@@ -1,17 +1,21 @@
 //! The store, as records.
 
-use std::{future::Future, sync::Arc};
+use std::{future::Future, marker::PhantomData, sync::Arc};
 
 use resource_protector::StoreError;
 
 use super::{
     TokenError,
-    records::{Found, Record},
+    records::{ClientEpoch, Found, Holders, Record, SubjectEpoch},
 };
-use crate::store::{AnyStore, Change, Key, Kind, Outcome, Row};
+use crate::store::{AnyStore, Change, Id, Key, Kind, Listing, Outcome, Row};
 
-/// How often a change is tried that others get in the way of. Each time, one of them has succeeded.
-const TRIES: usize = 16;
+/// How often a change is tried that others get in the way of. Each time, one of them has succeeded. It is more than may change a
+/// session by one refresh token within the window of grace.
+const TRIES: usize = 40;
+
+/// How many rows are looked at together.
+const PAGE: usize = 500;
 
 #[derive(Clone)]
 pub(crate) struct Ledger(Arc<dyn AnyStore>);
@@ -47,11 +51,34 @@ impl Ledger {
         rows.into_iter().next().flatten().as_ref().map(Found::read).transpose()
     }
 
+    /// What is known of the subject and the client that tokens are of.
+    pub(crate) async fn holders(&self, subject: &str, client: &str) -> Result<Holders, StoreError> {
+        let rows = self
+            .load(&[SubjectEpoch::key(subject), ClientEpoch::key(client)])
+            .await?;
+        rows.holders()
+    }
+
     /// The rows under several keys, each of a kind of its own.
     pub(crate) async fn load(&self, keys: &[Key]) -> Result<Rows, StoreError> {
         let rows = self.0.load(keys).await?;
         let rows = keys.iter().map(|key| key.kind).zip(rows).collect();
         Ok(Rows(rows))
+    }
+
+    /// All rows of a kind, of this owner if there is one, some at a time.
+    pub(crate) fn pages<R: Record>(&self, owner: Option<Id>) -> Pages<'_, R> {
+        let listing = Listing {
+            kind: R::KIND,
+            owner,
+            after: None,
+            limit: PAGE,
+        };
+        Pages {
+            ledger: self,
+            listing: Some(listing),
+            of: PhantomData,
+        }
     }
 
     /// Looks, decides and changes, until nobody changes what was looked at meanwhile.
@@ -85,6 +112,30 @@ impl Ledger {
     }
 }
 
+/// Rows of one kind, some at a time.
+pub(crate) struct Pages<'a, R> {
+    ledger: &'a Ledger,
+    /// What comes next; `None` after the last page.
+    listing: Option<Listing>,
+    of: PhantomData<fn() -> R>,
+}
+
+impl<R: Record> Pages<'_, R> {
+    /// The next records; `None` when there are no more.
+    pub(crate) async fn next(&mut self) -> Result<Option<Vec<R>>, StoreError> {
+        let Some(mut listing) = self.listing.take() else {
+            return Ok(None);
+        };
+        let rows = self.ledger.0.list(&listing).await?;
+        if let Some((last, _)) = rows.last().filter(|_| rows.len() == listing.limit) {
+            listing.after = Some(last.id.clone());
+            self.listing = Some(listing);
+        }
+        let records = rows.iter().map(|(_, row)| Found::read(row).map(|found| found.record));
+        records.collect::<Result<_, _>>().map(Some)
+    }
+}
+
 /// Rows of different kinds that were read together.
 pub(crate) struct Rows(Vec<(Kind, Option<Row>)>);
 
@@ -93,5 +144,13 @@ impl Rows {
     pub(crate) fn read<R: Record>(&self) -> Result<Option<Found<R>>, StoreError> {
         let row = self.0.iter().find(|(kind, _)| *kind == R::KIND);
         row.and_then(|(_, row)| row.as_ref()).map(Found::read).transpose()
+    }
+
+    /// What they say of the subject and the client.
+    pub(crate) fn holders(&self) -> Result<Holders, StoreError> {
+        Ok(Holders {
+            subject: self.read()?,
+            client: self.read()?,
+        })
     }
 }

@@ -15,8 +15,11 @@ mod issued;
 mod ledger;
 mod records;
 mod refresh;
+mod refresh_token;
 mod request;
+mod resources;
 mod revoke;
+mod sessions;
 mod subjects;
 mod table;
 mod upkeep;
@@ -28,11 +31,14 @@ use resource_protector::{Clock, Moment};
 pub use self::{
     access::AccessTokens,
     builder::TokenIssuerBuilder,
-    code::CodeRequest,
+    code::{CodeExchange, CodeRequest},
+    consent::ConsentedClient,
     error::{TokenError, TokenErrorKind},
     introspect::{ActiveToken, TokenUse},
     issued::IssuedTokens,
+    refresh::RefreshRequest,
     request::TokenRequest,
+    sessions::ActiveSession,
     subjects::SubjectRule,
     table::TokenTable,
 };
@@ -50,20 +56,20 @@ use crate::{keys::KeyRing, store::SharedStore, time::SharedClock};
 /// use std::time::Duration;
 ///
 /// use resource_protector::{Algorithm, MemoryRevocationList, RevocationTerms, RevokedBy};
-/// use resource_protector_issuer::{AccessTokens, KeyRing, TokenIssuer, TokenRequest, store::MemoryStore};
+/// use resource_protector_issuer::{AccessTokens, KeyRing, RefreshRequest, TokenIssuer, TokenRequest, store::MemoryStore};
 ///
 /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
-/// let by = [RevokedBy::TokenId, RevokedBy::Session, RevokedBy::Subject];
-/// let revoked = MemoryRevocationList::new(RevocationTerms::new(by, Duration::from_secs(3600))?);
+/// let revoked = MemoryRevocationList::new(RevocationTerms::new(RevokedBy::ALL, Duration::from_secs(3600))?);
 /// let tokens = AccessTokens::jwt(KeyRing::generate(Algorithm::ES256)?, revoked.clone())?;
 /// let issuer =
 ///     TokenIssuer::builder("https://auth.example.com", "https://api.example.com", MemoryStore::new(), tokens)?.open().await?;
 ///
 /// let issued = issuer.issue(TokenRequest::for_subject("app", "alice").scope("profile")?).await?;
 /// let refresh_token = issued.refresh_token().ok_or("no refresh token")?;
-/// let next = issuer.refresh(refresh_token, "app", None).await?;
+/// let next = issuer.refresh(RefreshRequest::new(refresh_token, "app")).await?;
 /// issuer.logout_everywhere("alice").await?;
-/// assert!(issuer.refresh(next.refresh_token().ok_or("no refresh token")?, "app", None).await.is_err());
+/// let refresh_token = next.refresh_token().ok_or("no refresh token")?;
+/// assert!(issuer.refresh(RefreshRequest::new(refresh_token, "app")).await.is_err());
 /// # Ok(()) }
 /// ```
 #[derive(Clone)]

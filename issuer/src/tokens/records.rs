@@ -2,6 +2,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    marker::PhantomData,
     time::Duration,
 };
 
@@ -10,7 +11,7 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::{Map, Value};
 
 use crate::{
-    store::{Becomes, Id, Key, Kind, Row, Version, Was},
+    store::{Becomes, Change, Id, Key, Kind, Row, Version, Was},
     time::Millis,
 };
 
@@ -82,13 +83,13 @@ pub(crate) struct Session {
     pub(crate) started_at: Millis,
     pub(crate) expires_at: Millis,
     pub(crate) revoked_at: Option<Millis>,
-    /// How often the subject had been logged out everywhere when it began.
-    pub(crate) logouts: u64,
-    /// How often its refresh token was exchanged.
-    pub(crate) generation: u64,
-    pub(crate) rotated_at: Option<Millis>,
-    /// The identifier of the refresh token that was exchanged last.
-    pub(crate) exchanged: Option<String>,
+    /// How often the subject had been logged out everywhere when it began, and the client's tokens revoked.
+    pub(crate) epochs: Epochs,
+    /// `None` where there is no refresh token.
+    pub(crate) refresh: Option<Refresh>,
+    /// Until when those of its access tokens live that were revoked alone.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) revoked_tokens: Vec<Millis>,
     /// When the last access token that may rest on it is over.
     pub(crate) last_token_over_at: Millis,
     /// The latest `iat` of its access tokens.
@@ -103,7 +104,11 @@ impl Record for Session {
     }
 
     fn over_at(&self) -> Option<Millis> {
-        Some(self.expires_at.max(self.last_token_over_at))
+        let refreshable_until = self.refresh.as_ref().map(|refresh| refresh.expires_at);
+        Some(
+            self.last_token_over_at
+                .max(refreshable_until.unwrap_or(self.last_token_over_at)),
+        )
     }
 }
 
@@ -119,31 +124,29 @@ impl Session {
     }
 
     /// Whether tokens that rest on it are good, as far as it is concerned.
-    pub(crate) fn is_alive(&self, subject: Option<&Found<Subject>>) -> bool {
-        self.revoked_at.is_none() && subject.is_none_or(|subject| self.logouts >= subject.record.logouts)
+    pub(crate) fn is_alive(&self, holders: &Holders) -> bool {
+        self.revoked_at.is_none() && holders.have_ended_nothing_since(self.epochs)
     }
 }
 
-/// A refresh token, under its digest.
-#[derive(Clone, Serialize, Deserialize)]
-pub(crate) struct RefreshToken {
-    pub(crate) sid: String,
-    /// It is the one to be exchanged while the session is in this generation, and one that was exchanged afterwards.
-    pub(crate) generation: u64,
-    /// Until then it is noticed if somebody comes with it again.
+/// What is known of the refresh tokens of a session.
+#[derive(Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Refresh {
+    /// What all of them have in common, as a digest.
+    pub(crate) family: String,
+    /// The digests of those whose turn it is: one, and more where several came within the window of grace.
+    pub(crate) next: Vec<String>,
+    /// Until when it is their turn.
     pub(crate) expires_at: Millis,
+    /// The one that was exchanged for these.
+    pub(crate) exchanged: Option<Exchanged>,
 }
 
-impl Record for RefreshToken {
-    const KIND: Kind = Kind::RefreshToken;
-
-    fn owner(&self) -> Option<Id> {
-        Some(Id::of(&self.sid))
-    }
-
-    fn over_at(&self) -> Option<Millis> {
-        Some(self.expires_at)
-    }
+/// A refresh token that was exchanged.
+#[derive(Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Exchanged {
+    pub(crate) digest: String,
+    pub(crate) at: Millis,
 }
 
 /// An opaque access token, under its digest.
@@ -160,8 +163,8 @@ pub(crate) struct AccessToken {
     pub(crate) sid: Option<String>,
     /// Whether that is a session of ours, so that it ends with it.
     pub(crate) is_of_session: bool,
-    /// How often the subject had been logged out everywhere when it was issued.
-    pub(crate) logouts: u64,
+    /// How often the subject had been logged out everywhere when it was issued, and the client's tokens revoked.
+    pub(crate) epochs: Epochs,
     /// Other claims: `jti`, `auth_time`, or of the application.
     pub(crate) claims: Map<String, Value>,
 }
@@ -202,7 +205,9 @@ pub(crate) struct Code {
     pub(crate) redirect_uri: Option<String>,
     pub(crate) code_challenge: String,
     pub(crate) with_refresh_token: bool,
-    pub(crate) logouts: u64,
+    /// Whether it is good only while the user's consent is remembered.
+    pub(crate) rests_on_consent: bool,
+    pub(crate) epochs: Epochs,
     pub(crate) expires_at: Millis,
     /// The session it was redeemed for. Who comes with it again ends that.
     pub(crate) redeemed_for: Option<String>,
@@ -217,27 +222,110 @@ impl Record for Code {
     }
 }
 
-/// What is known of a subject, from its first log-out everywhere on.
+/// How often all tokens of a holder were ended, from the first time on. Counted, so that no clock decides whether a session
+/// began before or after.
 #[derive(Clone, Serialize, Deserialize)]
-pub(crate) struct Subject {
-    /// How often it was logged out everywhere. Counted, so that no clock decides whether a session began before or after.
-    pub(crate) logouts: u64,
+#[serde(bound = "")]
+pub(crate) struct Epoch<Of> {
+    pub(crate) number: u64,
     /// When the last time was: access tokens from before say so by their `iat`.
     pub(crate) issued_before: Millis,
+    #[serde(skip)]
+    of: PhantomData<Of>,
 }
 
-impl Record for Subject {
-    const KIND: Kind = Kind::Subject;
+/// Who has tokens that can be ended all at once.
+pub(crate) trait Holder {
+    const KIND: Kind;
+    const BY: By;
+}
 
-    /// Never over: a session counts log-outs from where its subject stands.
+/// A subject, which is logged out everywhere.
+#[derive(Clone)]
+pub(crate) enum OfSubject {}
+
+/// A client, whose tokens are revoked.
+#[derive(Clone)]
+pub(crate) enum OfClient {}
+
+pub(crate) type SubjectEpoch = Epoch<OfSubject>;
+pub(crate) type ClientEpoch = Epoch<OfClient>;
+
+impl Holder for OfSubject {
+    const KIND: Kind = Kind::Subject;
+    const BY: By = By::Sub;
+}
+
+impl Holder for OfClient {
+    const KIND: Kind = Kind::ClientTokens;
+    const BY: By = By::Client;
+}
+
+impl<Of: Holder> Record for Epoch<Of> {
+    const KIND: Kind = Of::KIND;
+
+    /// Never over: a session counts from where its holder stands.
     fn over_at(&self) -> Option<Millis> {
         None
     }
 }
 
-impl Subject {
-    pub(crate) fn key(subject: &str) -> Key {
-        Key::of(Kind::Subject, subject)
+impl<Of: Holder> Epoch<Of> {
+    pub(crate) fn key(of: &str) -> Key {
+        Key::of(Of::KIND, of)
+    }
+
+    /// The one that begins now, a moment ahead of what is being issued right now.
+    pub(crate) fn after(before: Option<&Self>, now: Millis) -> Self {
+        Self {
+            number: before.map_or(0, |before| before.number) + 1,
+            issued_before: before.map_or(now.next(), |before| before.issued_before.max(now.next())),
+            of: PhantomData,
+        }
+    }
+}
+
+/// In which epochs of its holders something was issued.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Epochs {
+    pub(crate) subject: u64,
+    pub(crate) client: u64,
+}
+
+/// What is known of the subject and the client that tokens are of.
+#[derive(Default)]
+pub(crate) struct Holders {
+    pub(crate) subject: Option<Found<SubjectEpoch>>,
+    pub(crate) client: Option<Found<ClientEpoch>>,
+}
+
+impl Holders {
+    /// Where they stand.
+    pub(crate) fn epochs(&self) -> Epochs {
+        Epochs {
+            subject: self.subject.as_ref().map_or(0, |found| found.record.number),
+            client: self.client.as_ref().map_or(0, |found| found.record.number),
+        }
+    }
+
+    /// Whether what was issued in these epochs is good, as far as they are concerned.
+    pub(crate) fn have_ended_nothing_since(&self, issued: Epochs) -> bool {
+        let now = self.epochs();
+        issued.subject >= now.subject && issued.client >= now.client
+    }
+
+    /// Before which moment tokens were cut off, if they were.
+    pub(crate) fn cut_off_before(&self) -> Option<Millis> {
+        let subject = self.subject.as_ref().map(|found| found.record.issued_before);
+        let client = self.client.as_ref().map(|found| found.record.issued_before);
+        subject.max(client)
+    }
+
+    /// The change, if nothing of theirs is ended between the look and it.
+    pub(crate) fn unchanged(&self, change: Change, subject: &str, client: &str) -> Change {
+        change
+            .step(SubjectEpoch::key(subject), was(self.subject.as_ref()), Becomes::Same)
+            .step(ClientEpoch::key(client), was(self.client.as_ref()), Becomes::Same)
     }
 }
 
@@ -262,14 +350,14 @@ pub(crate) enum By {
     Jti,
     Sid,
     Sub,
+    Client,
 }
 
 impl Record for Revoked {
     const KIND: Kind = Kind::CutOff;
 
-    /// Tokens live longer by the leeway of whoever reads them.
     fn over_at(&self) -> Option<Millis> {
-        Some(self.until.after(MARGIN))
+        Some(Self::known_until(self.until))
     }
 }
 
@@ -282,6 +370,16 @@ impl Revoked {
             until,
             told: false,
         }
+    }
+
+    /// Until when one of tokens that are over then has to be known: they live longer by the leeway of whoever reads them.
+    fn known_until(until: Millis) -> Millis {
+        until.after(MARGIN)
+    }
+
+    /// Whether one of tokens that are over then has to be known at this moment.
+    pub(crate) fn is_known_at(until: Millis, now: Millis) -> bool {
+        now < Self::known_until(until)
     }
 
     /// Whether the other one says all that this one does.
@@ -298,19 +396,19 @@ impl Revoked {
             By::Jti => "jti",
             By::Sid => "sid",
             By::Sub => "sub",
+            By::Client => "client",
         };
         Key::of(Kind::CutOff, &format!("{by} {id}"))
     }
 
     pub(crate) fn cut_off(&self, issuer: &str) -> CutOff {
+        // Without a moment, it is all that there are.
+        let before = self.issued_before.unwrap_or(self.until).time();
         let cut_off = match self.by {
             By::Jti => CutOff::token(issuer, &self.id),
             By::Sid => CutOff::session(issuer, &self.id),
-            By::Sub => {
-                // Without a moment, it is all that there are.
-                let before = self.issued_before.unwrap_or(self.until);
-                CutOff::subject(issuer, &self.id, before.time())
-            }
+            By::Sub => CutOff::subject(issuer, &self.id, before),
+            By::Client => CutOff::client(issuer, &self.id).issued_before(before),
         };
         cut_off.until(self.until.time())
     }

@@ -1,29 +1,76 @@
 //! One refresh token for the next.
 
+use std::fmt;
+
 use resource_protector::Scopes;
 
 use super::{
     IssuedTokens, TokenError, TokenErrorKind, TokenIssuer,
-    issue::Drawn,
+    issue::{Drawn, Wanted},
     ledger::Decision,
-    records::{By, Found, Record as _, RefreshToken, Revoked, Session, Subject, was},
-    request::checked_scope,
+    records::{By, Exchanged, Found, Holders, Record as _, Refresh, Revoked, Session},
+    refresh_token::{RefreshToken, is_same},
+    request::{checked_scope, each_once},
+    resources::narrowed,
     revoke::ended,
 };
-use crate::{
-    store::{Becomes, Change, Id, Key, Kind, Was},
-    time::Millis,
-};
+use crate::{store::Change, time::Millis};
 
-/// The refresh token that somebody comes with.
-struct Presented<'a> {
-    id: &'a Id,
-    token: &'a RefreshToken,
+/// How many may come with one refresh token within the window of grace.
+const MAX_NEXT: usize = 32;
+
+/// What a client asks for with a refresh token (RFC 6749 §6).
+///
+/// ```
+/// use resource_protector_issuer::RefreshRequest;
+///
+/// # fn main() -> Result<(), resource_protector_issuer::TokenError> {
+/// # let (refresh_token, client_id) = ("", "");
+/// let request = RefreshRequest::new(refresh_token, client_id).scope("profile")?.resources(["https://api.example.com"]);
+/// # Ok(()) }
+/// ```
+#[derive(Clone)]
+pub struct RefreshRequest {
+    refresh_token: String,
+    client_id: String,
+    scope: Option<String>,
+    resources: Vec<String>,
+}
+
+impl RefreshRequest {
+    /// A refresh token that this client comes with. Whoever makes one has authenticated the client, or knows that it is a public
+    /// one.
+    pub fn new(refresh_token: impl Into<String>, client_id: impl Into<String>) -> Self {
+        Self {
+            refresh_token: refresh_token.into(),
+            client_id: client_id.into(),
+            scope: None,
+            resources: Vec::new(),
+        }
+    }
+
+    /// What the access token is to grant, separated by spaces; all that was granted unless set.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidScope`](TokenErrorKind::InvalidScope) when there are characters in it that no scope has (RFC 6749 §3.3).
+    pub fn scope(mut self, scope: impl AsRef<str>) -> Result<Self, TokenError> {
+        self.scope = Some(checked_scope(scope.as_ref())?);
+        Ok(self)
+    }
+
+    /// For which of the resource servers that were granted the access token is to be (RFC 8707 §2.2); for all of them unless
+    /// set.
+    #[must_use]
+    pub fn resources<R: Into<String>>(mut self, resources: impl IntoIterator<Item = R>) -> Self {
+        self.resources = each_once(resources);
+        self
+    }
 }
 
 /// What a refresh token is good for.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Exchange {
+enum Turn {
     /// It is the one whose turn it is.
     Next,
     /// It was exchanged so short a time ago that the answer may have got lost.
@@ -33,18 +80,16 @@ enum Exchange {
 }
 
 /// What became of an exchange.
-enum Exchanged {
+enum Outcome {
     Issued(IssuedTokens),
     Reused(Revoked),
     /// The session had been ended before.
-    Ended {
-        sid: String,
-    },
+    Ended,
 }
 
 impl TokenIssuer {
-    /// Exchanges a refresh token of this client for an access token and the next refresh token (RFC 6749 §6). The access token
-    /// grants `scope`, or all that was granted; the next one may grant all again.
+    /// Exchanges a refresh token for an access token and the next refresh token (RFC 6749 §6). The next one may grant again all
+    /// that was granted, whatever this access token is to grant.
     ///
     /// A refresh token that was exchanged before ends its session, with all its tokens: whoever comes with it, or whoever
     /// came before, is a thief (RFC 9700 §4.14.2). See [`rotation_grace`](super::TokenIssuerBuilder::rotation_grace).
@@ -52,57 +97,41 @@ impl TokenIssuer {
     /// # Errors
     ///
     /// [`InvalidGrant`](TokenErrorKind::InvalidGrant) when the token is unknown, over, revoked, exchanged or another
-    /// client's, or when the [rule](super::SubjectRule) says no; [`InvalidScope`](TokenErrorKind::InvalidScope) when the scope
-    /// is more than was granted; [`Unavailable`](TokenErrorKind::Unavailable) when the store cannot be reached: then the token
-    /// may be exchanged or not.
-    pub async fn refresh(
-        &self,
-        refresh_token: &str,
-        client_id: &str,
-        scope: Option<&str>,
-    ) -> Result<IssuedTokens, TokenError> {
-        let (key, drawn) = (&Key::of(Kind::RefreshToken, refresh_token), &Drawn::draw()?);
-        let scope = &scope.map(checked_scope).transpose()?;
+    /// client's, or when the [rule](super::SubjectRule) says no; [`InvalidScope`](TokenErrorKind::InvalidScope) and
+    /// [`InvalidTarget`](TokenErrorKind::InvalidTarget) when more is asked for than was granted;
+    /// [`Unavailable`](TokenErrorKind::Unavailable) when the store cannot be reached: then the token may be exchanged or not.
+    pub async fn refresh(&self, request: RefreshRequest) -> Result<IssuedTokens, TokenError> {
+        let unknown = || TokenError::invalid_grant("the refresh token is unknown");
+        let presented = RefreshToken::parse(&request.refresh_token).ok_or_else(unknown)?;
+        let (request, drawn, sid) = (&request, &Drawn::draw()?, &presented.sid());
         let ledger = &self.0.ledger;
         let exchanged = ledger
             .transact(|| async move {
-                let refresh = ledger.find::<RefreshToken>(key.clone()).await?;
-                let refresh = refresh.ok_or_else(|| TokenError::invalid_grant("the refresh token is unknown"))?;
-                let (session, subject) = self.session_of(&refresh.record.sid).await?;
-                let session = session.ok_or_else(|| TokenError::invalid_grant("the session is over"))?;
-                if session.record.client_id != client_id {
+                let (session, holders) = self.session_of(sid).await?;
+                let session = session.ok_or_else(unknown)?;
+                let refresh = session.record.refresh_of(&presented).ok_or_else(unknown)?;
+                if session.record.client_id != request.client_id {
                     return Err(TokenError::invalid_grant("the refresh token is another client's"));
                 }
                 if let Some(subject) = &session.record.subject {
                     self.judge_subject(subject).await?;
                 }
-                let own = ledger.find::<RefreshToken>(drawn.refresh_key()).await?;
-                let presented = Presented {
-                    id: &key.id,
-                    token: &refresh.record,
-                };
-                self.exchange(
-                    &presented,
-                    own.as_ref(),
-                    &session,
-                    subject.as_ref(),
-                    scope.as_deref(),
-                    drawn,
-                )
+                self.exchange(&presented, refresh, &session, &holders, request, drawn)
             })
             .await?;
         match exchanged {
-            Exchanged::Issued(issued) => Ok(issued),
-            Exchanged::Ended { sid } => {
+            Outcome::Issued(issued) => Ok(issued),
+            Outcome::Ended => {
                 // Whoever ended it may have been cut short.
-                self.tell_if_untold(&Revoked::key_of(By::Sid, &sid)).await?;
+                self.tell_if_untold(&Revoked::key_of(By::Sid, sid)).await?;
                 Err(TokenError::invalid_grant("the session is over"))
             }
-            Exchanged::Reused(revoked) => {
+            Outcome::Reused(revoked) => {
                 tracing::warn!(
                     target: "resource_protector_issuer::tokens",
                     event = "refresh_token_reused",
-                    client_id,
+                    client_id = request.client_id,
+                    session_id = sid,
                     "a refresh token came again after it was exchanged: its session was ended"
                 );
                 self.tell(&revoked).await?;
@@ -111,103 +140,132 @@ impl TokenIssuer {
         }
     }
 
-    /// A session and what is known of its subject.
-    pub(super) async fn session_of(
-        &self,
-        sid: &str,
-    ) -> Result<(Option<Found<Session>>, Option<Found<Subject>>), TokenError> {
-        let session = self.0.ledger.find::<Session>(Session::key(sid)).await?;
-        let subject = match &session {
-            None => None,
-            Some(session) => {
-                let key = Subject::key(session.record.sub());
-                self.0.ledger.find::<Subject>(key).await?
-            }
+    /// A session, and what is known of its subject and its client.
+    pub(super) async fn session_of(&self, sid: &str) -> Result<(Option<Found<Session>>, Holders), TokenError> {
+        let ledger = &self.0.ledger;
+        let Some(session) = ledger.find::<Session>(Session::key(sid)).await? else {
+            return Ok((None, Holders::default()));
         };
-        Ok((session, subject))
+        let holders = ledger.holders(session.record.sub(), &session.record.client_id).await?;
+        Ok((Some(session), holders))
     }
 
     fn exchange(
         &self,
-        presented: &Presented<'_>,
-        own: Option<&Found<RefreshToken>>,
+        presented: &RefreshToken,
+        refresh: &Refresh,
         session: &Found<Session>,
-        subject: Option<&Found<Subject>>,
-        scope: Option<&str>,
+        holders: &Holders,
+        request: &RefreshRequest,
         drawn: &Drawn,
-    ) -> Result<Decision<Exchanged>, TokenError> {
+    ) -> Result<Decision<Outcome>, TokenError> {
         let now = Millis::floor(self.now().wall);
         let Found { record: before, .. } = session;
         if before.revoked_at.is_some() {
-            let sid = before.sid.clone();
-            return Ok(Decision::Answer(Exchanged::Ended { sid }));
+            return Ok(Decision::Answer(Outcome::Ended));
         }
-        if !before.is_alive(subject) || before.expires_at <= now {
+        if !before.is_alive(holders) || refresh.expires_at <= now {
             return Err(TokenError::invalid_grant("the session is over"));
         }
-        if own.is_some() {
+        let next = presented.followed_by(drawn.secret);
+        if refresh.is_next(&next.digest()) {
             return Ok(Decision::Happened);
         }
-        // It may be deleted at any time, so it says nothing any more, not even who is a thief.
-        if presented.token.expires_at <= now {
-            return Err(TokenError::invalid_grant("the refresh token is over"));
+        // Before it is looked at what is asked for: nobody finds out by asking for too much whether a stolen token still leads
+        // somewhere.
+        let turn = self.turn_of(presented, refresh, now);
+        if turn == Turn::Reused {
+            let (change, revoked) = ended(Change::new(), session, now)?;
+            return Ok(Decision::Commit(change, Outcome::Reused(revoked)));
         }
-        // Before its scope is looked at: nobody finds out by a wrong one whether a stolen token still leads somewhere.
-        let turn = self.turn_of(presented, before, now);
-        if turn == Exchange::Reused {
-            let (change, revoked) = ended(session, now)?;
-            return Ok(Decision::Commit(change, Exchanged::Reused(revoked)));
-        }
-        let scope = match scope {
-            None => before.scope.as_str(),
-            Some(scope) if covers(&before.scope, scope) => scope,
-            Some(_) => {
-                return Err(TokenError::new(
-                    TokenErrorKind::InvalidScope,
-                    "more was asked for than was granted",
-                ));
-            }
+        let wanted = Wanted {
+            scope: covered(&before.scope, request.scope.as_deref())?,
+            audience: narrowed(&before.audience, &request.resources)?,
+            fresh: false,
         };
         let mut after = before.clone();
-        if turn == Exchange::Next {
-            after.generation += 1;
-            after.rotated_at = Some(now);
-            after.exchanged = Some(presented.id.as_str().to_owned());
-        }
-        let minted = self.mint(&after, scope, false, drawn, subject)?;
+        after.refresh = Some(match turn {
+            Turn::Again if refresh.next.len() >= MAX_NEXT => {
+                return Err(TokenError::invalid_grant(
+                    "too many have come with the refresh token within the window of grace",
+                ));
+            }
+            Turn::Again => Refresh {
+                next: [refresh.next.as_slice(), &[next.digest()]].concat(),
+                ..refresh.clone()
+            },
+            Turn::Next | Turn::Reused => Refresh {
+                family: refresh.family.clone(),
+                next: vec![next.digest()],
+                expires_at: self.refreshable_until(before, now),
+                exchanged: Some(Exchanged {
+                    digest: presented.digest(),
+                    at: now,
+                }),
+            },
+        });
+        let minted = self.mint(&after, &wanted, drawn, holders)?;
         minted.note_in(&mut after);
-        let next = self.refresh_token_of(&after, now);
-        // Who comes again and again changes nothing, and is in no log-out's way.
-        let becomes = match after == *before {
-            true => Becomes::Same,
-            false => after.put()?,
-        };
-        let change = Change::new()
-            .step(Session::key(&after.sid), session.was(), becomes)
-            .step(drawn.refresh_key(), Was::Absent, next.put()?)
-            // Nobody is logged out everywhere between the look and the exchange.
-            .step(Subject::key(after.sub()), was(subject), Becomes::Same);
+        let change = Change::new().step(Session::key(&after.sid), session.was(), after.put()?);
+        // Nobody is logged out everywhere between the look and the exchange.
+        let change = holders.unchanged(change, after.sub(), &after.client_id);
         let change = minted.keep(change)?;
-        let issued = minted.answer(&after.sid, scope, Some(&drawn.refresh_token));
-        Ok(Decision::Commit(change, Exchanged::Issued(issued)))
+        let issued = minted.answer(&after, Some(next.text()));
+        Ok(Decision::Commit(change, Outcome::Issued(issued)))
     }
 
-    fn turn_of(&self, presented: &Presented<'_>, session: &Session, now: Millis) -> Exchange {
-        if presented.token.generation == session.generation {
-            return Exchange::Next;
+    fn turn_of(&self, presented: &RefreshToken, refresh: &Refresh, now: Millis) -> Turn {
+        let digest = presented.digest();
+        if refresh.is_next(&digest) {
+            return Turn::Next;
         }
         // No other of its generation: a thief with that one would follow each exchange within the grace, and never be found.
-        let is_last = session.exchanged.as_deref() == Some(presented.id.as_str());
-        let grace_ends = session.rotated_at.map(|at| at.after(self.0.lives.rotation_grace));
-        match is_last && grace_ends.is_some_and(|end| now < end) {
-            true => Exchange::Again,
-            false => Exchange::Reused,
+        let last = refresh.exchanged.as_ref().filter(|last| is_same(&last.digest, &digest));
+        let grace = self.0.lives.rotation_grace;
+        match last.is_some_and(|last| now < last.at.after(grace)) {
+            true => Turn::Again,
+            false => Turn::Reused,
         }
     }
 }
 
-/// Whether all of the scope was granted.
-fn covers(granted: &str, asked: &str) -> bool {
-    let granted = Scopes::parse(granted);
-    Scopes::parse(asked).iter().all(|scope| granted.contains(scope))
+impl Session {
+    /// Its refresh tokens, if this is one of them, be it now or some time ago.
+    pub(super) fn refresh_of(&self, token: &RefreshToken) -> Option<&Refresh> {
+        let family = token.family();
+        self.refresh
+            .as_ref()
+            .filter(|refresh| is_same(&refresh.family, &family))
+    }
+}
+
+impl Refresh {
+    /// Whether it is this one's turn.
+    pub(super) fn is_next(&self, digest: &str) -> bool {
+        self.next.iter().any(|next| is_same(next, digest))
+    }
+}
+
+/// The scope that is asked for, if all of it was granted; what was granted, if none is asked for.
+fn covered<'a>(granted: &'a str, asked: Option<&'a str>) -> Result<&'a str, TokenError> {
+    let Some(asked) = asked else { return Ok(granted) };
+    let known = Scopes::parse(granted);
+    match Scopes::parse(asked).iter().all(|scope| known.contains(scope)) {
+        true => Ok(asked),
+        false => Err(TokenError::new(
+            TokenErrorKind::InvalidScope,
+            "more was asked for than was granted",
+        )),
+    }
+}
+
+impl fmt::Debug for RefreshRequest {
+    /// Without the token.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RefreshRequest")
+            .field("client_id", &self.client_id)
+            .field("scope", &self.scope)
+            .field("resources", &self.resources)
+            .finish_non_exhaustive()
+    }
 }

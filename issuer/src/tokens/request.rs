@@ -45,6 +45,8 @@ pub struct TokenRequest {
     pub(super) auth_time: Option<SystemTime>,
     pub(super) fresh: bool,
     pub(super) claims: Map<String, Value>,
+    /// Whether it is good only while the user's consent is remembered.
+    pub(super) rests_on_consent: bool,
 }
 
 impl TokenRequest {
@@ -59,6 +61,7 @@ impl TokenRequest {
             auth_time: None,
             fresh: false,
             claims: Map::new(),
+            rests_on_consent: false,
         }
     }
 
@@ -84,7 +87,7 @@ impl TokenRequest {
     /// For which resource servers they are; the issuer's own audience unless set.
     #[must_use]
     pub fn audience<A: Into<String>>(mut self, audience: impl IntoIterator<Item = A>) -> Self {
-        self.audience = audience.into_iter().map(Into::into).collect();
+        self.audience = each_once(audience);
         self
     }
 
@@ -130,10 +133,28 @@ impl TokenRequest {
 }
 
 impl TokenRequest {
+    /// They are good only while the user's consent is remembered: if it is withdrawn before they are issued, none is.
+    #[must_use]
+    pub(crate) fn resting_on_consent(mut self) -> Self {
+        self.rests_on_consent = true;
+        self
+    }
+
     /// The `sub` of the tokens (RFC 9068 §2.2).
     pub(super) fn sub(&self) -> &str {
         self.subject.as_deref().unwrap_or(&self.client_id)
     }
+}
+
+/// Names without repetitions, in their order.
+pub(super) fn each_once<N: Into<String>>(names: impl IntoIterator<Item = N>) -> Vec<String> {
+    let mut once = Vec::new();
+    for name in names.into_iter().map(Into::into) {
+        if !once.contains(&name) {
+            once.push(name);
+        }
+    }
+    once
 }
 
 /// A scope as RFC 6749 §3.3 has it, without surplus spaces and repetitions.

@@ -7,19 +7,24 @@ use super::{
     access::Form,
     introspect::verified,
     ledger::Decision,
-    records::{AccessToken, By, Found, Record as _, RefreshToken, Revoked, Session, Subject, was},
+    records::{AccessToken, By, Epoch, Found, Holder, OfClient, OfSubject, Record as _, Revoked, Session, was},
+    refresh_token::RefreshToken,
 };
 use crate::{
     store::{Change, Key, Kind, Was},
     time::Millis,
 };
 
-/// The longest subject, in bytes: lists of revocations know no longer one.
-const LONGEST_SUBJECT: usize = 16 * 1024;
+/// The longest name of a subject or a client, in bytes: lists of revocations know no longer one.
+const LONGEST_NAME: usize = 16 * 1024;
+
+/// How many living access tokens of a session may be revoked alone.
+const MAX_REVOKED_ALONE: usize = 16;
 
 /// What a string from outside is.
 pub(super) enum Recognized {
-    Refresh(RefreshToken),
+    /// It is one of this session, be it now or some time ago.
+    Refresh(RefreshToken, Found<Session>),
     Opaque(Found<AccessToken>),
     /// Its signature is ours. Its time may be over.
     Jwt(CurrentToken),
@@ -32,6 +37,9 @@ impl TokenIssuer {
     /// and with that all its access tokens; an access token ends alone. A token that is unknown, over or taken back already
     /// is no error.
     ///
+    /// Where 16 access tokens of a session were taken back alone, and none of them would be over by now, its session ends with the
+    /// next one: so a client cannot fill the list of revocations.
+    ///
     /// # Errors
     ///
     /// [`NotYours`](TokenErrorKind::NotYours) when the token is another client's;
@@ -40,19 +48,23 @@ impl TokenIssuer {
     /// may be good in some places, and is to be taken back again.
     pub async fn revoke(&self, token: &str, client_id: &str) -> Result<(), TokenError> {
         match self.recognize(token).await? {
-            Recognized::Unknown => Ok(()),
-            Recognized::Refresh(refresh) => {
-                let session = self.0.ledger.find::<Session>(Session::key(&refresh.sid)).await?;
-                match session {
-                    Some(session) if session.record.client_id != client_id => Err(not_yours()),
-                    _ => self.logout_session(&refresh.sid).await,
-                }
+            Recognized::Unknown => return Ok(()),
+            Recognized::Refresh(_, session) if session.record.client_id != client_id => return Err(not_yours()),
+            Recognized::Refresh(_, session) => self.logout_session(&session.record.sid).await?,
+            Recognized::Opaque(found) if found.record.client_id.as_deref() != Some(client_id) => {
+                return Err(not_yours());
             }
-            Recognized::Opaque(found) if found.record.client_id.as_deref() != Some(client_id) => Err(not_yours()),
-            Recognized::Opaque(_) => self.revoke_opaque(token).await,
-            Recognized::Jwt(claims) if claims.client_id() != Some(client_id) => Err(not_yours()),
-            Recognized::Jwt(claims) => self.revoke_jwt(&claims).await,
+            Recognized::Opaque(_) => self.revoke_opaque(token).await?,
+            Recognized::Jwt(claims) if claims.client_id() != Some(client_id) => return Err(not_yours()),
+            Recognized::Jwt(claims) => self.revoke_jwt(&claims).await?,
         }
+        tracing::info!(
+            target: "resource_protector_issuer::tokens",
+            event = "token_revoked",
+            client_id,
+            "a client has taken a token back"
+        );
+        Ok(())
     }
 
     /// Logs out: ends the session that this token belongs to, be it an access token or a refresh token, with all its tokens.
@@ -68,7 +80,7 @@ impl TokenIssuer {
     pub async fn logout(&self, token: &str) -> Result<(), TokenError> {
         let sid = match self.recognize(token).await? {
             Recognized::Unknown => return Ok(()),
-            Recognized::Refresh(refresh) => Some(refresh.sid),
+            Recognized::Refresh(_, session) => Some(session.record.sid),
             Recognized::Opaque(found) => found.record.session_of_ours(),
             Recognized::Jwt(claims) => claims.session_id().map(str::to_owned),
         };
@@ -84,12 +96,7 @@ impl TokenIssuer {
     pub async fn logout_own(&self, token: &str, subject: &str) -> Result<(), TokenError> {
         let (sid, owner) = match self.recognize(token).await? {
             Recognized::Unknown => return Ok(()),
-            Recognized::Refresh(refresh) => {
-                let session = self.0.ledger.find::<Session>(Session::key(&refresh.sid)).await?;
-                // Its session is over and deleted.
-                let Some(session) = session else { return Ok(()) };
-                (Some(refresh.sid), session.record.subject)
-            }
+            Recognized::Refresh(_, session) => (Some(session.record.sid), session.record.subject),
             Recognized::Opaque(found) => (found.record.session_of_ours(), found.record.subject),
             Recognized::Jwt(claims) => (
                 claims.session_id().map(str::to_owned),
@@ -111,10 +118,17 @@ impl TokenIssuer {
     ///
     /// [`Unavailable`](TokenErrorKind::Unavailable) as for [`revoke`](Self::revoke).
     pub async fn logout_session(&self, sid: &str) -> Result<(), TokenError> {
-        match self.end_session(sid).await? {
-            None => Ok(()),
-            Some(revoked) => self.tell(&revoked).await,
-        }
+        let Some(revoked) = self.end_session(sid).await? else {
+            return Ok(());
+        };
+        self.tell(&revoked).await?;
+        tracing::info!(
+            target: "resource_protector_issuer::tokens",
+            event = "session_ended",
+            session_id = sid,
+            "a session was ended, with all its tokens"
+        );
+        Ok(())
     }
 
     /// Ends a session, and says what the list has to be told of it.
@@ -130,7 +144,7 @@ impl TokenIssuer {
                     let revoked = Revoked::new(By::Sid, sid, session.record.last_token_over_at);
                     return Ok(Decision::Answer(Some(revoked)));
                 }
-                let (change, revoked) = ended(&session, Millis::floor(self.now().wall))?;
+                let (change, revoked) = ended(Change::new(), &session, Millis::floor(self.now().wall))?;
                 Ok(Decision::Commit(change, Some(revoked)))
             })
             .await
@@ -148,11 +162,43 @@ impl TokenIssuer {
     /// [`Unusable`](TokenErrorKind::Unusable) when the subject is empty or longer than 16 KiB, as none is;
     /// [`Unavailable`](TokenErrorKind::Unavailable) as for [`revoke`](Self::revoke).
     pub async fn logout_everywhere(&self, subject: &str) -> Result<(), TokenError> {
+        self.end_all_of::<OfSubject>(subject).await?;
+        tracing::info!(
+            target: "resource_protector_issuer::tokens",
+            event = "logged_out_everywhere",
+            "a subject was logged out everywhere"
+        );
+        Ok(())
+    }
+
+    /// Revokes all tokens of a client: all sessions that were begun by it end, whoever's they are, with all tokens that were
+    /// issued until now. For a client that was removed, or whose secret or keys are in the wrong hands. What it is issued
+    /// afterwards is good, so remove it, or give it another secret, before.
+    ///
+    /// It costs one look through all sessions where there is a list, for the reason that
+    /// [`logout_everywhere`](Self::logout_everywhere) has. Consents to the client stay.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`logout_everywhere`](Self::logout_everywhere), of the client's identifier.
+    pub async fn revoke_client(&self, client_id: &str) -> Result<(), TokenError> {
+        self.end_all_of::<OfClient>(client_id).await?;
+        tracing::info!(
+            target: "resource_protector_issuer::tokens",
+            event = "client_revoked",
+            client_id,
+            "all tokens of a client were revoked"
+        );
+        Ok(())
+    }
+
+    /// Ends all tokens that a holder has now.
+    async fn end_all_of<Of: Holder>(&self, name: &str) -> Result<(), TokenError> {
         // The list would take none of them, now and whenever it is told again.
-        if !(1..=LONGEST_SUBJECT).contains(&subject.len()) {
+        if !(1..=LONGEST_NAME).contains(&name.len()) {
             return Err(TokenError::new(
                 TokenErrorKind::Unusable,
-                "expected a subject of 1 byte to 16 KiB",
+                "expected the name of a subject or a client of 1 byte to 16 KiB",
             ));
         }
         let ledger = &self.0.ledger;
@@ -160,20 +206,15 @@ impl TokenIssuer {
         let revoked = ledger
             .transact(|| async move {
                 let now = Millis::floor(self.now().wall);
-                let found = ledger.find::<Subject>(Subject::key(subject)).await?;
-                let known = found.as_ref().map(|found| &found.record);
-                let after = Subject {
-                    logouts: known.map_or(0, |known| known.logouts) + 1,
-                    // A moment ahead of what is being issued right now.
-                    issued_before: known.map_or(now.next(), |known| known.issued_before.max(now.next())),
-                };
+                let found = ledger.find::<Epoch<Of>>(Epoch::<Of>::key(name)).await?;
+                let after = Epoch::after(found.as_ref().map(|found| &found.record), now);
                 let revoked = Revoked {
                     issued_before: Some(after.issued_before),
-                    ..Revoked::new(By::Sub, subject, after.issued_before.after(life))
+                    ..Revoked::new(Of::BY, name, after.issued_before.after(life))
                 };
                 let before = ledger.find::<Revoked>(revoked.key()).await?;
                 let change = Change::new()
-                    .step(Subject::key(subject), was(found.as_ref()), after.put()?)
+                    .step(Epoch::<Of>::key(name), was(found.as_ref()), after.put()?)
                     .step(revoked.key(), was(before.as_ref()), revoked.put()?);
                 Ok(Decision::Commit(change, revoked))
             })
@@ -210,13 +251,15 @@ impl TokenIssuer {
                     revoked_at: Some(now),
                     ..found.record.clone()
                 };
-                let mut change = Change::new().step(key.clone(), found.was(), after.put()?);
-                if let Some(revoked) = &revoked {
-                    // There is one already where the application has given two tokens the same `jti`.
-                    let before = ledger.find::<Revoked>(revoked.key()).await?;
-                    change = change.step(revoked.key(), was(before.as_ref()), revoked.put()?);
-                }
-                Ok(Decision::Commit(change, revoked))
+                let change = Change::new().step(key.clone(), found.was(), after.put()?);
+                let Some(revoked) = revoked else {
+                    return Ok(Decision::Commit(change, None));
+                };
+                let session = self.session_named(found.record.session_of_ours()).await?;
+                // There is one already where the application has given two tokens the same `jti`.
+                let before = ledger.find::<Revoked>(revoked.key()).await?;
+                let (change, revoked) = revoked_alone(change, session.as_ref(), before.as_ref(), revoked, now)?;
+                Ok(Decision::Commit(change, Some(revoked)))
             })
             .await?;
         match revoked {
@@ -238,35 +281,44 @@ impl TokenIssuer {
                 "the token has no `jti` or no `exp`",
             ));
         };
-        let revoked = &Revoked::new(By::Jti, jti, Millis::floor(expires_at));
-        let ledger = &self.0.ledger;
-        ledger
+        let (sid, revoked) = (
+            &claims.session_id().map(str::to_owned),
+            Revoked::new(By::Jti, jti, Millis::floor(expires_at)),
+        );
+        let (ledger, revoked) = (&self.0.ledger, &revoked);
+        let revoked = ledger
             .transact(|| async move {
-                match ledger.find::<Revoked>(revoked.key()).await? {
-                    Some(_) => Ok(Decision::Answer(())),
-                    None => {
-                        let change = Change::new().step(revoked.key(), Was::Absent, revoked.put()?);
-                        Ok(Decision::Commit(change, ()))
-                    }
+                if ledger.find::<Revoked>(revoked.key()).await?.is_some() {
+                    return Ok(Decision::Answer(revoked.clone()));
                 }
+                let now = Millis::floor(self.now().wall);
+                let session = self.session_named(sid.clone()).await?;
+                let (change, revoked) = revoked_alone(Change::new(), session.as_ref(), None, revoked.clone(), now)?;
+                Ok(Decision::Commit(change, revoked))
             })
             .await?;
-        self.tell(revoked).await
+        self.tell(&revoked).await
+    }
+
+    async fn session_named(&self, sid: Option<String>) -> Result<Option<Found<Session>>, StoreError> {
+        match sid {
+            Some(sid) => self.0.ledger.find::<Session>(Session::key(&sid)).await,
+            None => Ok(None),
+        }
     }
 
     /// What a string from outside is, whatever somebody says that it is.
     pub(super) async fn recognize(&self, token: &str) -> Result<Recognized, StoreError> {
-        let keys = [Key::of(Kind::RefreshToken, token), Key::of(Kind::AccessToken, token)];
-        let rows = self.0.ledger.load(&keys).await?;
-        if let Some(refresh) = rows.read::<RefreshToken>()? {
+        let ledger = &self.0.ledger;
+        if let Some(refresh) = RefreshToken::parse(token)
+            && let Some(session) = ledger.find::<Session>(Session::key(&refresh.sid())).await?
             // One that is over may be deleted at any time, and is nothing already.
-            let is_over = refresh.record.expires_at <= Millis::floor(self.now().wall);
-            return Ok(match is_over {
-                true => Recognized::Unknown,
-                false => Recognized::Refresh(refresh.record),
-            });
+            && session.record.over_at() > Some(Millis::floor(self.now().wall))
+            && session.record.refresh_of(&refresh).is_some()
+        {
+            return Ok(Recognized::Refresh(refresh, session));
         }
-        if let Some(found) = rows.read::<AccessToken>()? {
+        if let Some(found) = ledger.find::<AccessToken>(Key::of(Kind::AccessToken, token)).await? {
             return Ok(Recognized::Opaque(found));
         }
         let Form::Jwt(keys) = &self.0.access.form else {
@@ -280,16 +332,41 @@ impl TokenIssuer {
 }
 
 /// The end of a session, and what the list has to be told of it.
-pub(super) fn ended(session: &Found<Session>, now: Millis) -> Result<(Change, Revoked), StoreError> {
+pub(super) fn ended(change: Change, session: &Found<Session>, now: Millis) -> Result<(Change, Revoked), StoreError> {
     let after = Session {
         revoked_at: Some(now),
         ..session.record.clone()
     };
     let revoked = Revoked::new(By::Sid, &after.sid, after.last_token_over_at);
-    let change = Change::new()
-        .step(Session::key(&after.sid), session.was(), after.put()?)
-        .step(revoked.key(), Was::Absent, revoked.put()?);
+    let change = change.step(Session::key(&after.sid), session.was(), after.put()?).step(
+        revoked.key(),
+        Was::Absent,
+        revoked.put()?,
+    );
     Ok((change, revoked))
+}
+
+/// The end of one access token of a session, or of the session, if too many ended alone.
+fn revoked_alone(
+    change: Change,
+    session: Option<&Found<Session>>,
+    before: Option<&Found<Revoked>>,
+    revoked: Revoked,
+    now: Millis,
+) -> Result<(Change, Revoked), StoreError> {
+    let change_of_token = |change: Change| Ok::<_, StoreError>(change.step(revoked.key(), was(before), revoked.put()?));
+    // Of one that has ended, the list is told by its own revocation.
+    let Some(session) = session.filter(|session| session.record.revoked_at.is_none()) else {
+        return Ok((change_of_token(change)?, revoked));
+    };
+    let mut after = session.record.clone();
+    after.revoked_tokens.retain(|until| Revoked::is_known_at(*until, now));
+    if after.revoked_tokens.len() >= MAX_REVOKED_ALONE {
+        return ended(change, session, now);
+    }
+    after.revoked_tokens.push(revoked.until);
+    let change = change.step(Session::key(&after.sid), session.was(), after.put()?);
+    Ok((change_of_token(change)?, revoked))
 }
 
 fn not_yours() -> TokenError {

@@ -7,8 +7,8 @@ use serde_json::{Map, Value};
 
 use super::{
     TokenError,
-    ledger::{Decision, Ledger},
-    records::{AccessToken, Found, Record as _, Session, Subject, was},
+    ledger::{Decision, Ledger, Rows},
+    records::{AccessToken, ClientEpoch, Epochs, Found, Record as _, Session, SubjectEpoch, was},
 };
 use crate::{
     store::{Change, Key, Kind, Store},
@@ -71,11 +71,10 @@ impl TokenStore for TokenTable {
         let record = &AccessToken::read(record)?;
         let inserted = ledger.transact(|| async move {
             let before = ledger.find::<AccessToken>(key.clone()).await?;
-            let mut after = record.clone();
-            if let Some(name) = after.subject.as_deref() {
-                let subject = ledger.find::<Subject>(Subject::key(name)).await?;
-                after.logouts = subject.map_or(0, |subject| subject.record.logouts);
-            }
+            let after = AccessToken {
+                epochs: record.rest(ledger).await?.holders()?.epochs(),
+                ..record.clone()
+            };
             let change = Change::new().step(key.clone(), was(before.as_ref()), after.put()?);
             Ok(Decision::Commit(change, ()))
         });
@@ -117,17 +116,11 @@ fn stored(error: TokenError) -> StoreError {
 }
 
 impl AccessToken {
-    /// Whether what it rests on is still there: its session, if it was issued in one, and its subject, if that was not logged
-    /// out everywhere since.
+    /// Whether what it rests on is still there: its session, if it was issued in one, and its subject and its client, if nothing
+    /// of theirs was ended since.
     pub(super) async fn is_of_a_living_session(&self, ledger: &Ledger) -> Result<bool, StoreError> {
-        let keys = [
-            self.sid.as_deref().filter(|_| self.is_of_session).map(Session::key),
-            self.subject.as_deref().map(Subject::key),
-        ];
-        let keys: Vec<_> = keys.into_iter().flatten().collect();
-        let rows = ledger.load(&keys).await?;
-        let subject = rows.read::<Subject>()?;
-        if subject.is_some_and(|subject| self.logouts < subject.record.logouts) {
+        let rows = self.rest(ledger).await?;
+        if !rows.holders()?.have_ended_nothing_since(self.epochs) {
             return Ok(false);
         }
         Ok(match self.is_of_session {
@@ -136,6 +129,17 @@ impl AccessToken {
                 .is_some_and(|session: Found<Session>| session.record.revoked_at.is_none()),
             false => true,
         })
+    }
+
+    /// What it rests on, as far as it names that.
+    async fn rest(&self, ledger: &Ledger) -> Result<Rows, StoreError> {
+        let keys = [
+            self.sid.as_deref().filter(|_| self.is_of_session).map(Session::key),
+            self.subject.as_deref().map(SubjectEpoch::key),
+            self.client_id.as_deref().map(ClientEpoch::key),
+        ];
+        let keys: Vec<_> = keys.into_iter().flatten().collect();
+        ledger.load(&keys).await
     }
 
     fn stored(&self) -> Result<StoredToken, StoreError> {
@@ -173,7 +177,7 @@ impl AccessToken {
             revoked_at: stored.revoked_at.map(Millis::floor),
             sid: claims.get("sid").and_then(Value::as_str).map(str::to_owned),
             is_of_session: false,
-            logouts: 0,
+            epochs: Epochs::default(),
             claims,
         })
     }

@@ -8,19 +8,16 @@ use super::{
     TokenError, TokenErrorKind, TokenIssuer,
     access::Form,
     ledger::Decision,
-    records::{By, Found, Record as _, Revoked, Session, StoreOf, Subject},
+    records::{By, Record as _, Revoked, Session, StoreOf},
 };
 use crate::{
     keys::KeyError,
-    store::{Change, Id, Key, Kind, Listing, Was},
+    store::{Change, Id, Key, Kind, Was},
     time::Millis,
 };
 
 /// How often there is upkeep.
 const INTERVAL: Duration = Duration::from_secs(30);
-
-/// How many rows are looked at together.
-const PAGE: usize = 500;
 
 impl TokenIssuer {
     /// Keeps house, for as long as it is polled: every 30 s it tells the list of revocations what the store knows, because a
@@ -78,8 +75,8 @@ impl TokenIssuer {
 
     /// Tells the list of a revocation that the store has. Only then is it revoked everywhere.
     pub(super) async fn tell(&self, revoked: &Revoked) -> Result<(), TokenError> {
-        if let (By::Sub, Some(before)) = (revoked.by, revoked.issued_before) {
-            self.end_what_is_issued_later(&revoked.id, before).await?;
+        if let Some(before) = revoked.issued_before {
+            self.end_what_is_issued_later(revoked, before).await?;
         }
         self.tell_list(revoked).await
     }
@@ -92,40 +89,35 @@ impl TokenIssuer {
         }
     }
 
-    /// Ends, one by one, the sessions that a subject was logged out of, though a token of theirs says that it was issued
-    /// afterwards: by the clock of another machine, between the look at the clock and the log-out, or ahead of time, because
-    /// the log-out before was in the same second. The list would not know them by their `iat`.
-    async fn end_what_is_issued_later(&self, subject: &str, before: Millis) -> Result<(), TokenError> {
+    /// Ends, one by one, the sessions that a subject was logged out of, or a client's tokens were revoked with, though a token of
+    /// theirs says that it was issued afterwards: by the clock of another machine, between the look at the clock and the
+    /// revocation, or ahead of time, because the one before was in the same second. The list would not know them by their `iat`.
+    async fn end_what_is_issued_later(&self, revoked: &Revoked, before: Millis) -> Result<(), TokenError> {
         let ledger = &self.0.ledger;
         if self.0.access.list.is_none() {
             return Ok(());
         }
-        let Some(known) = ledger.find::<Subject>(Subject::key(subject)).await? else {
-            return Ok(());
+        let (subject, client) = match revoked.by {
+            By::Sub => (revoked.id.as_str(), ""),
+            By::Client => ("", revoked.id.as_str()),
+            By::Jti | By::Sid => return Ok(()),
         };
-        let mut after = None;
-        loop {
-            let listing = Listing {
-                kind: Kind::Session,
-                owner: Some(Id::of(subject)),
-                after: after.take(),
-                limit: PAGE,
-            };
-            let rows = ledger.store().list(&listing).await?;
-            for (_, row) in &rows {
-                let session = Found::<Session>::read(row)?.record;
-                if session.logouts < known.record.logouts
+        let holders = ledger.holders(subject, client).await?;
+        // Sessions are listed by their subjects only.
+        let mut sessions = ledger.pages::<Session>((revoked.by == By::Sub).then(|| Id::of(subject)));
+        while let Some(page) = sessions.next().await? {
+            for session in page {
+                let is_of_holder = revoked.by == By::Sub || session.client_id == client;
+                if is_of_holder
+                    && !holders.have_ended_nothing_since(session.epochs)
                     && session.last_token_issued_at >= before
                     && let Some(revoked) = self.end_session(&session.sid).await?
                 {
                     self.tell_list(&revoked).await?;
                 }
             }
-            match rows.last() {
-                Some((key, _)) if rows.len() == PAGE => after = Some(key.id.clone()),
-                _ => return Ok(()),
-            }
         }
+        Ok(())
     }
 
     async fn tell_list(&self, revoked: &Revoked) -> Result<(), TokenError> {
@@ -152,17 +144,9 @@ impl TokenIssuer {
         let Some(list) = &self.0.access.list else {
             return Ok(());
         };
-        let mut after = None;
-        loop {
-            let listing = Listing {
-                kind: Kind::CutOff,
-                owner: None,
-                after: after.take(),
-                limit: PAGE,
-            };
-            let rows = self.0.ledger.store().list(&listing).await?;
-            for (_, row) in &rows {
-                let revoked = Found::<Revoked>::read(row)?.record;
+        let mut all = self.0.ledger.pages::<Revoked>(None);
+        while let Some(page) = all.next().await? {
+            for revoked in page {
                 let told = match revoked.told {
                     false => self.tell(&revoked).await,
                     true => list
@@ -181,10 +165,24 @@ impl TokenIssuer {
                     told => told?,
                 }
             }
-            match rows.last() {
-                Some((key, _)) if rows.len() == PAGE => after = Some(key.id.clone()),
-                _ => return Ok(()),
+        }
+        Ok(())
+    }
+
+    /// Tells the list everything at the start. One that cannot be reached is told later: whoever goes by it notices by its age
+    /// that it says nothing.
+    pub(super) async fn tell_at_start(&self) -> Result<(), SetupError> {
+        match self.tell_all().await {
+            Err(error) if error.kind() == TokenErrorKind::Unavailable => {
+                tracing::warn!(
+                    target: "resource_protector_issuer::upkeep",
+                    event = "upkeep_failed",
+                    %error,
+                    "the list of revocations is told with the next upkeep"
+                );
+                Ok(())
             }
+            told => told.map_err(|error| SetupError::new("revocations", error)),
         }
     }
 

@@ -14,7 +14,7 @@ use resource_protector::{
     Algorithm, ClientAuth, Fetch, FetchError, IntrospectionValidator, MemoryRevocationList, ResourceProtectorLayer,
 };
 use resource_protector_issuer::{
-    AccessTokens, IssuedTokens, KeyRing, TokenIssuer, TokenRequest,
+    AccessTokens, IssuedTokens, KeyRing, RefreshRequest, TokenIssuer, TokenRequest,
     clients::{Client, ClientAuthentication, ClientSecret, MemoryClients},
     endpoints::{IntrospectionEndpoint, RevocationEndpoint},
     store::MemoryStore,
@@ -496,7 +496,11 @@ async fn whatever_the_hint_says_the_token_is_revoked() {
             let form = [("token", refresh_token), ("token_type_hint", hint)];
             assert_eq!(endpoints.revoke_as("app", &form).await, done());
             assert!(
-                world.issuer.refresh(refresh_token, "app", None).await.is_err(),
+                world
+                    .issuer
+                    .refresh(RefreshRequest::new(refresh_token, "app"))
+                    .await
+                    .is_err(),
                 "{hint}"
             );
         }
@@ -517,7 +521,10 @@ async fn a_token_of_another_client_is_not_revoked() {
             failed(&post(&endpoints.revocation, None, &public).await, 400, "invalid_grant");
         }
         assert_eq!(endpoints.introspect(tokens.access_token()).await["active"], true);
-        let refreshed = world.issuer.refresh(tokens.refresh_token().unwrap(), "app", None).await;
+        let refreshed = world
+            .issuer
+            .refresh(RefreshRequest::new(tokens.refresh_token().unwrap(), "app"))
+            .await;
         assert!(refreshed.is_ok());
     }
 }
@@ -529,7 +536,7 @@ async fn with_a_refresh_token_end_the_access_tokens_of_its_session_and_no_others
         let endpoints = endpoints(&world);
         let next = world
             .issuer
-            .refresh(one.refresh_token().unwrap(), "app", None)
+            .refresh(RefreshRequest::new(one.refresh_token().unwrap(), "app"))
             .await
             .unwrap();
         assert_eq!(endpoints.revoke(next.refresh_token().unwrap()).await, done());
@@ -546,7 +553,10 @@ async fn an_access_token_ends_alone() {
         let tokens = tokens(&world).await;
         let endpoints = endpoints(&world);
         assert_eq!(endpoints.revoke(tokens.access_token()).await, done());
-        let refreshed = world.issuer.refresh(tokens.refresh_token().unwrap(), "app", None).await;
+        let refreshed = world
+            .issuer
+            .refresh(RefreshRequest::new(tokens.refresh_token().unwrap(), "app"))
+            .await;
         let refreshed = refreshed.unwrap();
         assert_eq!(endpoints.introspect(refreshed.access_token()).await["active"], true);
     }

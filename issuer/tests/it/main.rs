@@ -16,6 +16,7 @@ mod faults;
 mod profiles;
 mod server;
 mod servers;
+mod sessions;
 mod stores;
 mod support;
 mod token_endpoint;

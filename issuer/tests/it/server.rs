@@ -825,3 +825,5 @@ async fn the_password_grant_is_there_only_where_it_is_added() {
     let page = town.token("grant_type=password&username=alice&password=x").await;
     assert_eq!(page.json()["error"], "unauthorized_client");
 }
+
+mod consents;

@@ -268,6 +268,51 @@ async fn a_row_that_somebody_has_locked_in_postgresql_is_an_error_in_time() {
 }
 
 #[tokio::test]
+async fn changes_in_postgresql_that_leave_the_same_row_as_it_is_do_not_wait_for_each_other() {
+    let url = postgres_schema().await;
+    let (_, name) = url.rsplit_once("%3D").unwrap();
+    let store = PostgresStore::connect(&format!("{url}&application_name={name}"))
+        .await
+        .unwrap();
+    let mut somebody = sqlx::PgConnection::connect(&url).await.unwrap();
+    let (shared, held) = (row("{}"), row("[]"));
+    for (name, row) in [("shared", &shared), ("held", &held)] {
+        let change = Change::new().step(key(name), Was::Absent, Becomes::Put(row.clone()));
+        assert_eq!(store.commit(&change).await.unwrap(), Outcome::Done);
+    }
+    let depending = |name: &str, was: Was| {
+        let change = Change::new().step(key("shared"), Was::At(shared.version), Becomes::Same);
+        change.step(key(name), was, Becomes::Put(row("{}")))
+    };
+    let lock = "BEGIN; SELECT 1 FROM resource_protector_rows WHERE body = '[]' FOR UPDATE";
+    somebody.execute(lock).await.unwrap();
+    let waiting = {
+        let (store, change) = (store.clone(), depending("held", Was::At(held.version)));
+        tokio::spawn(async move { store.commit(&change).await })
+    };
+    let waits = "SELECT count(*) FROM pg_stat_activity WHERE application_name = $1 AND wait_event_type = 'Lock'";
+    let started = Instant::now();
+    while sqlx::query_scalar::<_, i64>(waits)
+        .bind(name)
+        .fetch_one(&mut somebody)
+        .await
+        .unwrap()
+        == 0
+    {
+        assert!(started.elapsed() < PATIENCE);
+        // What is known of other connections stays the same within a transaction, unless asked for anew.
+        somebody.execute("SELECT pg_stat_clear_snapshot()").await.unwrap();
+    }
+    assert_eq!(
+        store.commit(&depending("free", Was::Absent)).await.unwrap(),
+        Outcome::Done
+    );
+    assert!(!waiting.is_finished());
+    somebody.execute("ROLLBACK").await.unwrap();
+    assert_eq!(waiting.await.unwrap().unwrap(), Outcome::Done);
+}
+
+#[tokio::test]
 async fn an_sqlite_file_that_another_writes_to_is_an_error_in_time() {
     let (path, _folder) = sqlite_path();
     let store = SqliteStore::open(&path).await.unwrap().timeout(SHORT).unwrap();

@@ -35,8 +35,7 @@ pub struct World {
 }
 
 pub fn terms() -> RevocationTerms {
-    let by = [RevokedBy::TokenId, RevokedBy::Session, RevokedBy::Subject];
-    RevocationTerms::new(by, 60 * MINUTE).unwrap()
+    RevocationTerms::new(RevokedBy::ALL, 60 * MINUTE).unwrap()
 }
 
 impl World {

@@ -7,8 +7,8 @@ use resource_protector::{
     TokenStore as _,
 };
 use resource_protector_issuer::{
-    AccessTokens, CodeRequest, IssuedTokens, KeyRing, SubjectRule, TokenErrorKind, TokenIssuer, TokenRequest,
-    TokenTable, TokenUse,
+    AccessTokens, CodeExchange, CodeRequest, IssuedTokens, KeyRing, RefreshRequest, SubjectRule, TokenErrorKind,
+    TokenIssuer, TokenRequest, TokenTable, TokenUse,
     store::{Key, Kind, Listing, MemoryStore, Store as _},
     users::{Passwords, StoredUsers},
 };
@@ -32,7 +32,10 @@ impl World {
     }
 
     async fn refresh(&self, tokens: &IssuedTokens) -> Result<IssuedTokens, TokenErrorKind> {
-        let refreshed = self.issuer.refresh(refresh_token(tokens), "app", None).await;
+        let refreshed = self
+            .issuer
+            .refresh(RefreshRequest::new(refresh_token(tokens), "app"))
+            .await;
         refreshed.map_err(|error| error.kind())
     }
 
@@ -50,7 +53,7 @@ impl World {
     async fn redeem(&self, code: &str, verifier: &str) -> Result<IssuedTokens, TokenErrorKind> {
         let redeemed = self
             .issuer
-            .redeem_code(code, "app", Some("https://app.test/cb"), verifier)
+            .redeem_code(CodeExchange::new(code, "app", verifier).redirect_uri("https://app.test/cb"))
             .await;
         redeemed.map_err(|error| error.kind())
     }
@@ -242,7 +245,14 @@ async fn a_refresh_token_that_comes_again_with_a_scope_that_was_not_granted_ends
     let world = World::jwt().await;
     let first = world.issue().await;
     let next = world.refresh(&first).await.unwrap();
-    let again = world.issuer.refresh(refresh_token(&first), "app", Some("admin")).await;
+    let again = world
+        .issuer
+        .refresh(
+            RefreshRequest::new(refresh_token(&first), "app")
+                .scope("admin")
+                .unwrap(),
+        )
+        .await;
     assert_eq!(again.unwrap_err().kind(), TokenErrorKind::InvalidGrant);
     assert_eq!(world.refresh(&next).await.unwrap_err(), TokenErrorKind::InvalidGrant);
 }
@@ -252,13 +262,68 @@ async fn who_comes_again_and_again_within_the_grace_window_is_in_no_log_outs_way
     let world = World::new(true, |builder| builder.rotation_grace(Duration::from_secs(10)).unwrap()).await;
     let first = world.issue().await;
     let next = world.refresh(&first).await.unwrap();
+    for _ in 1..32 {
+        world.refresh(&first).await.unwrap();
+    }
     let session = [Key::of(Kind::Session, next.session_id())];
     let before = world.store.load(&session).await.unwrap();
     // A log-out that has looked by now.
     for _ in 0..20 {
-        world.refresh(&first).await.unwrap();
+        assert_eq!(world.refresh(&first).await.unwrap_err(), TokenErrorKind::InvalidGrant);
     }
     assert_eq!(world.store.load(&session).await.unwrap(), before);
+    assert!(world.refresh(&next).await.is_ok());
+}
+
+#[tokio::test]
+async fn however_often_a_session_is_refreshed_it_is_one_row() {
+    let world = World::jwt().await;
+    let mut tokens = world.issue().await;
+    let all = |kind| Listing {
+        kind,
+        owner: None,
+        after: None,
+        limit: 100,
+    };
+    for _ in 0..20 {
+        world.clock.advance(MINUTE);
+        tokens = world.refresh(&tokens).await.unwrap();
+    }
+    let mut rows = Vec::new();
+    for kind in Kind::ALL {
+        rows.extend(world.store.list(&all(kind)).await.unwrap());
+    }
+    let kinds: Vec<_> = rows.iter().map(|(key, _)| key.kind).collect();
+    assert_eq!(kinds, [Kind::Issuer, Kind::Session]);
+}
+
+#[tokio::test]
+async fn a_refresh_token_that_was_exchanged_long_ago_ends_its_session() {
+    let world = World::jwt().await;
+    let first = world.issue().await;
+    let mut tokens = world.refresh(&first).await.unwrap();
+    // Longer than it would have been good for.
+    for _ in 0..5 {
+        world.clock.advance(4 * DAY);
+        tokens = world.refresh(&tokens).await.unwrap();
+    }
+    assert_eq!(world.refresh(&first).await.unwrap_err(), TokenErrorKind::InvalidGrant);
+    assert_eq!(world.refresh(&tokens).await.unwrap_err(), TokenErrorKind::InvalidGrant);
+}
+
+#[tokio::test]
+async fn who_knows_a_session_and_none_of_its_refresh_tokens_cannot_end_it() {
+    let world = World::jwt().await;
+    let tokens = world.issue().await;
+    let (sid, rest) = refresh_token(&tokens).split_at(22);
+    assert!(sid.starts_with(&tokens.session_id()[..21]), "they begin with the `sid`");
+    let forged = format!("{sid}{}", "A".repeat(rest.len()));
+    let refused = world.issuer.refresh(RefreshRequest::new(&forged, "app")).await;
+    assert_eq!(refused.unwrap_err().kind(), TokenErrorKind::InvalidGrant);
+    world.issuer.logout(&forged).await.unwrap();
+    world.issuer.revoke(&forged, "app").await.unwrap();
+    assert!(!world.is_active(&forged).await);
+    assert!(world.refresh(&tokens).await.is_ok());
 }
 
 #[tokio::test]
@@ -281,22 +346,36 @@ async fn a_refresh_token_is_exchanged_by_its_own_client_for_what_was_granted_or_
     let token = refresh_token(&tokens);
     let kind = |result: Result<IssuedTokens, resource_protector_issuer::TokenError>| result.unwrap_err().kind();
     assert_eq!(
-        kind(world.issuer.refresh(token, "other", None).await),
+        kind(world.issuer.refresh(RefreshRequest::new(token, "other")).await),
         TokenErrorKind::InvalidGrant
     );
     assert_eq!(
-        kind(world.issuer.refresh(token, "app", Some("profile admin")).await),
+        kind(
+            world
+                .issuer
+                .refresh(RefreshRequest::new(token, "app").scope("profile admin").unwrap())
+                .await
+        ),
         TokenErrorKind::InvalidScope
     );
     assert_eq!(
-        kind(world.issuer.refresh("unknown", "app", None).await),
+        kind(world.issuer.refresh(RefreshRequest::new("unknown", "app")).await),
         TokenErrorKind::InvalidGrant
     );
     assert_eq!(
-        kind(world.issuer.refresh(tokens.access_token(), "app", None).await),
+        kind(
+            world
+                .issuer
+                .refresh(RefreshRequest::new(tokens.access_token(), "app"))
+                .await
+        ),
         TokenErrorKind::InvalidGrant
     );
-    let narrowed = world.issuer.refresh(token, "app", Some("email")).await.unwrap();
+    let narrowed = world
+        .issuer
+        .refresh(RefreshRequest::new(token, "app").scope("email").unwrap())
+        .await
+        .unwrap();
     assert_eq!(narrowed.scope(), "email");
     let seen = present(&world.jwt_protector(), narrowed.access_token()).await.unwrap();
     assert!(seen.has_scope("email") && !seen.has_scope("profile"));
@@ -313,7 +392,11 @@ async fn without_any_scope_granted_none_can_be_asked_for() {
         .unwrap();
     let refused = world
         .issuer
-        .refresh(refresh_token(&tokens), "app", Some("profile"))
+        .refresh(
+            RefreshRequest::new(refresh_token(&tokens), "app")
+                .scope("profile")
+                .unwrap(),
+        )
         .await;
     assert_eq!(refused.unwrap_err().kind(), TokenErrorKind::InvalidScope);
 }
@@ -524,11 +607,11 @@ async fn a_code_is_redeemed_once_by_its_client_with_its_verifier_and_its_redirec
         ("app", Some("https://app.test/other")),
         ("app", None),
     ] {
-        let refused = world
-            .issuer
-            .redeem_code(&code, client, uri, VERIFIER)
-            .await
-            .unwrap_err();
+        let mut exchange = CodeExchange::new(&code, client, VERIFIER);
+        if let Some(uri) = uri {
+            exchange = exchange.redirect_uri(uri);
+        }
+        let refused = world.issuer.redeem_code(exchange).await.unwrap_err();
         assert_eq!(refused.kind(), TokenErrorKind::InvalidGrant);
     }
     let tokens = world.redeem(&code, VERIFIER).await.unwrap();
@@ -701,8 +784,8 @@ async fn what_is_over_is_deleted_and_nothing_else() {
     world.issuer.logout(new.access_token()).await.unwrap();
     world.clock.advance(30 * DAY + MINUTE);
     let kept = world.issue().await;
-    // The old session, the refresh tokens of both, and the revocation of the other.
-    assert_eq!(world.issuer.upkeep().await.unwrap(), 4);
+    // Both sessions, and the revocation of the younger one.
+    assert_eq!(world.issuer.upkeep().await.unwrap(), 3);
     assert_eq!(world.issuer.delete_expired().await.unwrap(), 0);
     assert_eq!(world.refresh(&old).await.unwrap_err(), TokenErrorKind::InvalidGrant);
     assert!(world.refresh(&kept).await.is_ok());
@@ -711,9 +794,8 @@ async fn what_is_over_is_deleted_and_nothing_else() {
 #[tokio::test]
 async fn a_list_that_would_silently_revoke_nothing_does_not_build() {
     let keys = || KeyRing::generate(Algorithm::ES256).unwrap();
-    for by in [RevokedBy::TokenId, RevokedBy::Session, RevokedBy::Subject] {
-        let others = [RevokedBy::TokenId, RevokedBy::Session, RevokedBy::Subject];
-        let others = others.into_iter().filter(|other| *other != by);
+    for by in RevokedBy::ALL {
+        let others = RevokedBy::ALL.into_iter().filter(|other| *other != by);
         let list = MemoryRevocationList::new(RevocationTerms::new(others, 60 * MINUTE).unwrap());
         let error = AccessTokens::jwt(keys(), list).unwrap_err();
         assert_eq!(error.option(), "access_tokens");

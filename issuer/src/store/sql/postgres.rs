@@ -1,6 +1,7 @@
 //! Rows in PostgreSQL.
 
 use std::{
+    collections::BTreeMap,
     fmt,
     str::FromStr as _,
     time::{Duration, SystemTime},
@@ -15,7 +16,7 @@ use sqlx::{
 
 use super::{BATCH, Columns, Lease, are_as_expected, gone, in_order, missing, puts, read, said};
 use crate::store::{
-    Change, Key, Listing, Outcome, Row, Store, StoreError, check_keys,
+    Becomes, Change, Key, Listing, Outcome, Row, Store, StoreError, check_keys,
     deadline::Deadline,
     written::{self, expiry},
 };
@@ -27,18 +28,20 @@ const MIGRATIONS: [&str; 1] = [include_str!("../../../migrations/postgres/0001_r
 /// The lock for migrations: `reso` as a number. Those of rows are anywhere in 64 bits.
 const MIGRATION_LOCK: i64 = 0x7265_736f;
 
-/// In the order of the numbers, so that no two changes wait for each other.
-const LOCK: &str = "SELECT pg_advisory_xact_lock(number) FROM unnest($1::bigint[]) AS number";
+/// In the order of the numbers, so that no two changes wait for each other. Those that leave a row as it is share its lock.
+const LOCK: &str = "SELECT CASE WHEN alone THEN pg_advisory_xact_lock(number) ELSE pg_advisory_xact_lock_shared(number) END \
+    FROM unnest($1::bigint[], $2::boolean[]) AS locks (number, alone)";
 
 const LOAD: &str = "SELECT rows.kind, rows.id, rows.version, rows.owner, rows.expires_at, rows.body \
     FROM unnest($1::text[], $2::text[]) AS asked (kind, id) \
     JOIN resource_protector_rows AS rows ON rows.kind = asked.kind AND rows.id = asked.id";
 
-/// Locks the rows as well, against `DELETE_EXPIRED` and people, who know nothing of our locks.
+/// Locks the rows as well, against `DELETE_EXPIRED` and people, who know nothing of our locks. They are shared: whoever changes one
+/// has its lock above alone.
 const VERSIONS: &str = "SELECT rows.kind, rows.id, rows.version \
     FROM unnest($1::text[], $2::text[]) AS asked (kind, id) \
     JOIN resource_protector_rows AS rows ON rows.kind = asked.kind AND rows.id = asked.id \
-    ORDER BY rows.kind, rows.id FOR UPDATE OF rows";
+    ORDER BY rows.kind, rows.id FOR SHARE OF rows";
 
 const PUT: &str = "INSERT INTO resource_protector_rows (kind, id, version, owner, expires_at, body) \
     SELECT * FROM unnest($1::text[], $2::text[], $3::bigint[], $4::text[], $5::bigint[], $6::text[]) \
@@ -149,7 +152,8 @@ impl PostgresStore {
         let mut lease = Lease::of(&self.pool).await.map_err(failed)?;
         let work = async {
             self.begin(&mut lease).await?;
-            let lock = sqlx::query(LOCK).bind(locks(change));
+            let (numbers, alone): (Vec<_>, Vec<_>) = locks(change).into_iter().unzip();
+            let lock = sqlx::query(LOCK).bind(numbers).bind(alone);
             lock.execute(&mut *lease).await?;
             let (kinds, ids) = named(change.steps().map(|(key, ..)| key));
             // A statement of its own: it sees all that was committed before the locks were had.
@@ -273,19 +277,17 @@ async fn count_migrations(lease: &mut Lease<Postgres>) -> Result<i64, sqlx::Erro
     sqlx::query_scalar(count).fetch_one(&mut **lease).await
 }
 
-/// The numbers of the locks for the keys of a change. Two keys may have the same one: then changes wait for each other that
-/// would not have to.
-fn locks(change: &Change) -> Vec<i64> {
-    let number = |key: &Key| {
+/// The numbers of the locks for the keys of a change, and whether it needs them alone. Two keys may have the same one: then changes
+/// wait for each other that would not have to.
+fn locks(change: &Change) -> BTreeMap<i64, bool> {
+    let mut locks = BTreeMap::new();
+    for (key, _, becomes) in change.steps() {
         let name = format!("resource-protector {} {}", key.kind.as_str(), key.id.as_str());
         let digest = digest::digest(&digest::SHA256, name.as_bytes());
         let first = digest.as_ref().first_chunk().copied().unwrap_or_default();
-        i64::from_le_bytes(first)
-    };
-    let mut numbers: Vec<i64> = change.steps().map(|(key, ..)| number(key)).collect();
-    numbers.sort_unstable();
-    numbers.dedup();
-    numbers
+        *locks.entry(i64::from_le_bytes(first)).or_default() |= *becomes != Becomes::Same;
+    }
+    locks
 }
 
 fn failed(error: sqlx::Error) -> StoreError {

@@ -21,7 +21,8 @@ use resource_protector::{
     StoreError, StoreValidator,
 };
 use resource_protector_issuer::{
-    AccessTokens, IssuedTokens, KeyRing, TokenErrorKind, TokenIssuer, TokenIssuerBuilder, TokenRequest, TokenTable,
+    AccessTokens, CodeExchange, IssuedTokens, KeyRing, RefreshRequest, TokenErrorKind, TokenIssuer, TokenIssuerBuilder,
+    TokenRequest, TokenTable,
     store::{Change, Key, Listing, MemoryStore, Outcome, PostgresStore, RedisStore, Row, SqliteStore, Store},
 };
 use tempfile::TempDir;
@@ -274,12 +275,12 @@ impl Node {
     }
 
     async fn refresh(&self, token: &str) -> Result<IssuedTokens, TokenErrorKind> {
-        let refreshed = self.issuer.refresh(token, "app", None).await;
+        let refreshed = self.issuer.refresh(RefreshRequest::new(token, "app")).await;
         refreshed.map_err(|error| error.kind())
     }
 
     async fn redeem(&self, code: &str) -> Result<IssuedTokens, TokenErrorKind> {
-        let redeemed = self.issuer.redeem_code(code, "app", None, VERIFIER).await;
+        let redeemed = self.issuer.redeem_code(CodeExchange::new(code, "app", VERIFIER)).await;
         redeemed.map_err(|error| error.kind())
     }
 

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use resource_protector::testing::TestClock;
-use resource_protector_issuer::{TokenErrorKind, store::MemoryStore};
+use resource_protector_issuer::{RefreshRequest, TokenErrorKind, store::MemoryStore};
 
 use super::{Countdown, Hooked, Node, Setup, Step, refresh_token, setups};
 use crate::support::present;
@@ -40,12 +40,14 @@ struct Family {
     next: Vec<usize>,
     last: Vec<usize>,
     exchanged_at: u64,
+    /// Until when it is the turn of the next ones.
+    next_until: u64,
+    last_access_at: u64,
 }
 
 struct Refresh {
     text: String,
     family: usize,
-    is_over_at: u64,
 }
 
 struct Access {
@@ -73,17 +75,18 @@ impl Oracle {
             next: Vec::new(),
             last: Vec::new(),
             exchanged_at: 0,
+            next_until: (self.now + REFRESH_TOKEN_LIFE).min(self.now + SESSION_LIFE),
+            last_access_at: self.now,
         });
         self.families.len() - 1
     }
 
     fn add(&mut self, family: usize, tokens: &resource_protector_issuer::IssuedTokens) {
-        let is_over_at = (self.now + REFRESH_TOKEN_LIFE).min(self.families[family].is_over_at);
         self.families[family].next.push(self.refresh.len());
+        self.families[family].last_access_at = self.now;
         self.refresh.push(Refresh {
             text: refresh_token(tokens).to_owned(),
             family,
-            is_over_at,
         });
         self.access.push(Access {
             text: tokens.access_token().to_owned(),
@@ -99,10 +102,9 @@ impl Oracle {
 
     /// Whether it gives tokens; what that changes has changed.
     fn exchange(&mut self, token: usize) -> bool {
-        let Refresh { family, is_over_at, .. } = self.refresh[token];
-        let family = &mut self.families[family];
-        // One that is over says nothing any more: it may have been deleted.
-        if family.is_dead || family.is_over_at <= self.now || is_over_at <= self.now {
+        let family = &mut self.families[self.refresh[token].family];
+        // Where those are over whose turn it is, all is.
+        if family.is_dead || family.next_until <= self.now {
             return false;
         }
         if family.next.contains(&token) {
@@ -110,6 +112,7 @@ impl Oracle {
             family.next.clear();
             family.last = [token].into();
             family.exchanged_at = self.now;
+            family.next_until = (self.now + REFRESH_TOKEN_LIFE).min(family.is_over_at);
             return true;
         }
         let is_in_time = family.last.contains(&token) && self.now < family.exchanged_at + GRACE;
@@ -118,10 +121,8 @@ impl Oracle {
     }
 
     fn is_refresh_good(&self, token: usize) -> bool {
-        let token_of = &self.refresh[token];
-        let family = &self.families[token_of.family];
-        let is_over = token_of.is_over_at <= self.now || family.is_over_at <= self.now;
-        !family.is_dead && !is_over && family.next.contains(&token)
+        let family = &self.families[self.refresh[token].family];
+        !family.is_dead && self.now < family.next_until && family.next.contains(&token)
     }
 
     fn age(&self, access_token: usize) -> u64 {
@@ -199,11 +200,15 @@ impl Run {
             }
             7 => {
                 if let Some(token) = self.pick(self.oracle.refresh.len()) {
-                    let Refresh { text, family, .. } = &self.oracle.refresh[token];
-                    self.node.issuer.revoke(text, "app").await.unwrap();
-                    // Of one that was deleted, nobody knows whose it was.
-                    let is_there = self.oracle.refresh[token].is_over_at > self.oracle.now;
-                    self.oracle.families[*family].is_dead |= is_there;
+                    let Refresh { text, family } = &self.oracle.refresh[token];
+                    let family = &mut self.oracle.families[*family];
+                    // When all of a session is over it may be deleted, and nobody knows whose the token was. Its last access token
+                    // is over at the second.
+                    let over_at = family.next_until.max(family.last_access_at + ACCESS_TOKEN_LIFE);
+                    if over_at.abs_diff(self.oracle.now) > 2_000 {
+                        self.node.issuer.revoke(text, "app").await.unwrap();
+                        family.is_dead |= over_at > self.oracle.now;
+                    }
                 }
             }
             8 => {
@@ -226,7 +231,12 @@ impl Run {
                 // Somebody else's token is nobody's business.
                 if let Some(token) = self.pick(self.oracle.refresh.len()) {
                     let text = &self.oracle.refresh[token].text;
-                    let refused = self.node.issuer.refresh(text, "other", None).await.unwrap_err();
+                    let refused = self
+                        .node
+                        .issuer
+                        .refresh(RefreshRequest::new(text, "other"))
+                        .await
+                        .unwrap_err();
                     assert_eq!(refused.kind(), TokenErrorKind::InvalidGrant);
                     drop(self.node.issuer.revoke(text, "other").await);
                 }
@@ -261,7 +271,7 @@ impl Run {
         let Some(token) = self.pick(self.oracle.refresh.len()) else {
             return;
         };
-        let Refresh { text, family, .. } = &self.oracle.refresh[token];
+        let Refresh { text, family } = &self.oracle.refresh[token];
         let (text, family) = (text.clone(), *family);
         match (self.node.refresh(&text).await, self.oracle.exchange(token)) {
             (Ok(tokens), true) => self.oracle.add(family, &tokens),

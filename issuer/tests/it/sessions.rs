@@ -1,0 +1,283 @@
+//! The sessions of a subject, and the tokens of a client, as a whole.
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use resource_protector::{
+    CutOff, JwtValidator, MemoryRevocationList, OpaqueToken, ResourceProtectorLayer, RevocationTerms, Revoke as _,
+    RevokedBy, StoredToken, TokenStore as _,
+};
+use resource_protector_issuer::{
+    AccessTokens, CodeExchange, CodeRequest, IssuedTokens, RefreshRequest, TokenErrorKind, TokenIssuer, TokenRequest,
+    TokenTable,
+    store::{Key, Kind, Listing, Store as _},
+};
+
+use crate::support::{API, ISSUER, MINUTE, World, present};
+
+/// RFC 7636, appendix B.
+const VERIFIER: &str = "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk";
+const CHALLENGE: &str = "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM";
+
+impl World {
+    async fn begun(&self, client: &str, subject: &str) -> IssuedTokens {
+        let request = TokenRequest::for_subject(client, subject).scope("profile").unwrap();
+        self.issuer.issue(request).await.unwrap()
+    }
+
+    async fn refreshed(&self, tokens: &IssuedTokens, client: &str) -> Result<IssuedTokens, TokenErrorKind> {
+        let request = RefreshRequest::new(tokens.refresh_token().unwrap(), client);
+        self.issuer.refresh(request).await.map_err(|error| error.kind())
+    }
+
+    async fn is_good(&self, tokens: &IssuedTokens) -> bool {
+        self.issuer.introspect(tokens.access_token()).await.unwrap().is_some()
+    }
+}
+
+fn to_the_millisecond(moment: SystemTime) -> SystemTime {
+    let since = moment.duration_since(UNIX_EPOCH).unwrap();
+    UNIX_EPOCH + Duration::from_millis(u64::try_from(since.as_millis()).unwrap())
+}
+
+#[tokio::test]
+async fn a_subject_sees_its_sessions_that_have_not_ended_the_youngest_first() {
+    let world = World::jwt().await;
+    let started = to_the_millisecond(world.wall());
+    let first = world.begun("app", "alice").await;
+    let ended = world.begun("app", "alice").await;
+    world.begun("app", "bob").await;
+    world.issuer.logout_session(ended.session_id()).await.unwrap();
+    world.clock.advance(MINUTE);
+    let second = world.begun("other", "alice").await;
+    world.clock.advance(MINUTE);
+    let first = world.refreshed(&first, "app").await.unwrap();
+
+    let sessions = world.issuer.sessions("alice").await.unwrap();
+    let ids: Vec<_> = sessions.iter().map(|session| session.session_id()).collect();
+    assert_eq!(ids, [second.session_id(), first.session_id()]);
+    assert_eq!((sessions[0].client_id(), sessions[0].scope()), ("other", "profile"));
+    assert_eq!(sessions[0].refreshed_at(), None);
+    assert_eq!(sessions[1].started_at(), started);
+    assert_eq!(sessions[1].refreshed_at(), Some(started + 2 * MINUTE));
+    let fortnight = Duration::from_secs(14 * 24 * 3600);
+    assert_eq!(sessions[1].expires_at(), started + 2 * MINUTE + fortnight);
+    assert!(!format!("{sessions:?}").contains("alice"));
+}
+
+#[tokio::test]
+async fn a_session_whose_refresh_token_is_over_is_none() {
+    let world = World::jwt().await;
+    world.begun("app", "alice").await;
+    world.clock.advance(Duration::from_secs(14 * 24 * 3600));
+    assert!(world.issuer.sessions("alice").await.unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn whoever_is_logged_out_everywhere_has_no_sessions() {
+    let world = World::jwt().await;
+    world.begun("app", "alice").await;
+    world.issuer.logout_everywhere("alice").await.unwrap();
+    assert!(world.issuer.sessions("alice").await.unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn when_a_clients_tokens_are_revoked_all_of_them_are_refused_and_nobody_elses() {
+    for world in [World::jwt().await, World::opaque().await] {
+        let table = TokenTable::new(world.store.clone()).clock(world.clock.clone());
+        let own = StoredToken {
+            subject: Some("alice".to_owned()),
+            client_id: Some("app".to_owned()),
+            audience: vec![API.to_owned()],
+            expires_at: Some(world.wall() + MINUTE),
+            ..StoredToken::default()
+        };
+        let tokens = [world.begun("app", "alice").await, world.begun("app", "bob").await];
+        let worker = world.issuer.issue(TokenRequest::for_client("app")).await.unwrap();
+        let others = world.begun("other", "alice").await;
+        let code = CodeRequest::new(TokenRequest::for_subject("app", "alice"), CHALLENGE).unwrap();
+        let code = world.issuer.issue_code(code).await.unwrap();
+        table
+            .insert(&OpaqueToken::new("of-the-application"), own)
+            .await
+            .unwrap();
+        let protector = match worker.access_token().contains('.') {
+            true => world.jwt_protector(),
+            false => world.table_protector(),
+        };
+        for alive in tokens.iter().chain([&worker, &others]) {
+            assert!(world.is_good(alive).await && present(&protector, alive.access_token()).await.is_ok());
+        }
+
+        world.issuer.revoke_client("app").await.unwrap();
+        for dead in tokens.iter().chain([&worker]) {
+            assert!(!world.is_good(dead).await);
+            assert_eq!(present(&protector, dead.access_token()).await.unwrap_err(), 401);
+        }
+        for dead in &tokens {
+            assert_eq!(
+                world.refreshed(dead, "app").await.unwrap_err(),
+                TokenErrorKind::InvalidGrant
+            );
+        }
+        let refused = world.issuer.redeem_code(CodeExchange::new(code, "app", VERIFIER)).await;
+        assert_eq!(refused.unwrap_err().kind(), TokenErrorKind::InvalidGrant);
+        let found = table
+            .find(&OpaqueToken::new("of-the-application"))
+            .await
+            .unwrap()
+            .unwrap();
+        assert!(found.revoked_at.is_some());
+        assert!(world.is_good(&others).await && present(&protector, others.access_token()).await.is_ok());
+        assert!(world.refreshed(&others, "other").await.is_ok());
+    }
+}
+
+#[tokio::test]
+async fn what_a_client_is_issued_after_its_tokens_were_revoked_is_good_at_once() {
+    for world in [World::jwt().await, World::opaque().await] {
+        world.begun("app", "alice").await;
+        world.issuer.revoke_client("app").await.unwrap();
+        // In the same second.
+        let tokens = world.begun("app", "alice").await;
+        assert!(world.is_good(&tokens).await);
+        let protector = match tokens.access_token().contains('.') {
+            true => world.jwt_protector(),
+            false => world.table_protector(),
+        };
+        world.clock.advance(Duration::from_secs(1));
+        assert!(present(&protector, tokens.access_token()).await.is_ok());
+        assert!(world.refreshed(&tokens, "app").await.is_ok());
+    }
+}
+
+#[tokio::test]
+async fn a_clients_token_that_says_it_was_issued_later_than_the_revocation_is_refused_too() {
+    let world = World::jwt().await;
+    // Its `iat` lies ahead, because it was issued in the second of a log-out everywhere.
+    world.issuer.logout_everywhere("alice").await.unwrap();
+    let ahead = world.begun("app", "alice").await;
+    let others = world.begun("other", "alice").await;
+    world.issuer.revoke_client("app").await.unwrap();
+    world.clock.advance(Duration::from_secs(1));
+    let protector = world.jwt_protector();
+    assert_eq!(present(&protector, ahead.access_token()).await.unwrap_err(), 401);
+    assert!(present(&protector, others.access_token()).await.is_ok());
+}
+
+#[tokio::test]
+async fn the_tokens_of_no_client_and_of_one_with_an_endless_name_cannot_be_revoked() {
+    let world = World::jwt().await;
+    for name in ["", &"a".repeat(16 * 1024 + 1)] {
+        let error = world.issuer.revoke_client(name).await.unwrap_err();
+        assert_eq!(error.kind(), TokenErrorKind::Unusable);
+    }
+}
+
+#[tokio::test]
+async fn a_client_that_revokes_one_access_token_after_the_other_ends_its_session_before_it_fills_the_list() {
+    for world in [World::jwt().await, World::opaque().await] {
+        let mut tokens = world.begun("app", "alice").await;
+        for _ in 0..16 {
+            world.issuer.revoke(tokens.access_token(), "app").await.unwrap();
+            assert!(!world.is_good(&tokens).await);
+            tokens = world.refreshed(&tokens, "app").await.unwrap();
+        }
+        world.issuer.revoke(tokens.access_token(), "app").await.unwrap();
+        assert!(!world.is_good(&tokens).await);
+        assert_eq!(
+            world.refreshed(&tokens, "app").await.unwrap_err(),
+            TokenErrorKind::InvalidGrant
+        );
+        let listing = Listing {
+            kind: Kind::CutOff,
+            owner: None,
+            after: None,
+            limit: 100,
+        };
+        assert_eq!(world.store.list(&listing).await.unwrap().len(), 17);
+    }
+}
+
+#[tokio::test]
+async fn a_client_that_revokes_its_access_tokens_as_they_come_keeps_its_session() {
+    let world = World::jwt().await;
+    let mut tokens = world.begun("app", "alice").await;
+    for _ in 0..40 {
+        world.issuer.revoke(tokens.access_token(), "app").await.unwrap();
+        world.clock.advance(2 * MINUTE);
+        tokens = world.refreshed(&tokens, "app").await.unwrap();
+    }
+    assert!(world.is_good(&tokens).await);
+    let session = Key::of(Kind::Session, tokens.session_id());
+    let rows = world.store.load(&[session]).await.unwrap();
+    assert!(rows[0].as_ref().unwrap().body.len() < 2_000);
+}
+
+#[tokio::test]
+async fn a_token_is_for_the_resources_that_are_asked_for_of_those_that_were_granted() {
+    for world in [World::jwt().await, World::opaque().await] {
+        let request = TokenRequest::for_subject("app", "alice").audience([API, "https://mail.test"]);
+        let code = world
+            .issuer
+            .issue_code(CodeRequest::new(request, CHALLENGE).unwrap())
+            .await
+            .unwrap();
+        let audience = async |tokens: &IssuedTokens| {
+            let active = world.issuer.introspect(tokens.access_token()).await.unwrap().unwrap();
+            active.claims()["aud"].clone()
+        };
+        let exchange = |resource: &str| CodeExchange::new(&code, "app", VERIFIER).resources([resource]);
+        let refused = world
+            .issuer
+            .redeem_code(exchange("https://bank.test"))
+            .await
+            .unwrap_err();
+        assert_eq!(refused.kind(), TokenErrorKind::InvalidTarget);
+        let tokens = world.issuer.redeem_code(exchange("https://mail.test")).await.unwrap();
+        assert_eq!(audience(&tokens).await, "https://mail.test");
+
+        // The session has all of them.
+        let refresh = |tokens: &IssuedTokens| RefreshRequest::new(tokens.refresh_token().unwrap(), "app");
+        let tokens = world
+            .issuer
+            .refresh(refresh(&tokens).resources([API, API]))
+            .await
+            .unwrap();
+        assert_eq!(audience(&tokens).await, API);
+        let too_much = world
+            .issuer
+            .refresh(refresh(&tokens).resources([API, "https://bank.test"]))
+            .await;
+        assert_eq!(too_much.unwrap_err().kind(), TokenErrorKind::InvalidTarget);
+        let tokens = world.issuer.refresh(refresh(&tokens)).await.unwrap();
+        assert_eq!(audience(&tokens).await, serde_json::json!([API, "https://mail.test"]));
+    }
+}
+
+#[tokio::test]
+async fn an_issuer_starts_while_its_list_takes_nothing_and_tells_it_with_the_next_upkeep() {
+    let world = World::jwt().await;
+    let logged_out = world.begun("app", "alice").await;
+    world.issuer.logout_session(logged_out.session_id()).await.unwrap();
+    // There is room for one, which another has until it is over.
+    let terms = RevocationTerms::new(RevokedBy::ALL, 60 * MINUTE).unwrap();
+    let list = MemoryRevocationList::new(terms).clock(world.clock.clone()).capacity(1);
+    list.revoke(CutOff::token(ISSUER, "another").until(world.wall()))
+        .await
+        .unwrap();
+    let access = AccessTokens::jwt(world.keys.clone(), list.clone()).unwrap();
+    let builder = TokenIssuer::builder(ISSUER, API, world.store.clone(), access).unwrap();
+    let issuer = builder.clock(world.clock.clone()).open().await.unwrap();
+    let issued = issuer.issue(TokenRequest::for_subject("app", "bob")).await.unwrap();
+    assert!(issuer.upkeep().await.is_err());
+    let tokens = JwtValidator::with_jwks(ISSUER, world.keys.jwks(world.wall()), API).unwrap();
+    let protector = ResourceProtectorLayer::new(tokens)
+        .revocation(list)
+        .clock(world.clock.clone());
+    assert!(present(&protector, logged_out.access_token()).await.is_ok());
+
+    world.clock.advance(8 * MINUTE);
+    issuer.upkeep().await.unwrap();
+    assert_eq!(present(&protector, logged_out.access_token()).await.unwrap_err(), 401);
+    assert!(present(&protector, issued.access_token()).await.is_ok());
+}
