@@ -536,3 +536,17 @@ async fn without_a_list_of_revocations_the_mirror_has_nothing_to_do() {
     assert!(!mirror.is_finished());
     mirror.abort();
 }
+
+#[test]
+fn a_program_that_would_not_hear_of_revocations_does_not_start_with_a_list_of_them() {
+    let issuer = issuer();
+    let table = "[revocation]\nredis_url = \"redis://127.0.0.1:1/\"\nname = \"test\"\nby = [\"sid\"]\n\
+                 longest_lifetime_seconds = 600\n";
+    let text = toml(issuer.url(), "jwt", table);
+    let config = ProtectorConfig::from_toml(&text).unwrap();
+    for protector in [config.protector(), config.protector_with(issuer.clone())] {
+        let error = protector.unwrap_err().located_in(&text);
+        assert_eq!((error.line(), error.key()), (Some(7), "revocation"));
+        assert!(error.to_string().contains("`protector_and_mirror`"), "{error}");
+    }
+}

@@ -197,19 +197,6 @@ fn authorities_are_for_tls_only() {
 }
 
 #[test]
-fn a_program_that_would_not_hear_of_revocations_does_not_start() {
-    let config = ProtectorConfig::from_toml(&table("")).unwrap();
-    for protector in [
-        config.protector(),
-        config.protector_with(crate::testing::TestIssuer::new("https://auth.test")),
-    ] {
-        let error = protector.unwrap_err().located_in(&table(""));
-        assert_eq!((error.line(), error.key()), (Some(6), "revocation"));
-        assert!(error.to_string().contains("`protector_and_mirror`"), "{error}");
-    }
-}
-
-#[test]
 fn the_url_does_not_show() {
     let config = ProtectorConfig::from_toml(&table("")).unwrap();
     let (protector, mirror) = config.protector_and_mirror().unwrap();
