@@ -95,7 +95,8 @@
 //!
 //! # Configuration
 //!
-//! The feature `config` makes all of this from a TOML file: issuers, audience, and what each path demands. See [`config`].
+//! The feature `config` makes all of this from a TOML file: issuers, audience, what each path demands, and with the feature `redis`
+//! a list of revocations. See [`config`].
 //!
 //! # Refusals
 //!
@@ -189,7 +190,12 @@
 #![cfg_attr(docsrs, feature(doc_cfg))]
 // With all features nothing is dead. With some, the parts they share have corners that only the others use.
 #![cfg_attr(
-    not(all(feature = "jwt", feature = "introspection", feature = "config", feature = "redis")),
+    not(all(
+        feature = "jwt",
+        feature = "introspection",
+        feature = "config",
+        feature = "redis-tls"
+    )),
     allow(dead_code, unused_imports)
 )]
 
@@ -255,7 +261,7 @@ pub use crate::introspection::{ClientAuth, IntrospectionValidator};
 #[cfg(feature = "jwt")]
 pub use crate::jwt::{AccessTokenMark, Algorithm, HmacAlgorithm, JwtValidator, OptionalClaim, Tenants};
 #[cfg(feature = "redis")]
-pub use crate::revocation::RedisRevocationList;
+pub use crate::revocation::{RedisRevocationList, RedisRevocationListBuilder};
 #[cfg(any(feature = "introspection", feature = "reqwest"))]
 pub use crate::secret::Secret;
 pub use crate::{

@@ -4,6 +4,8 @@
 //! ```text
 //! cargo run --example gateway --features config,metrics -- gateway.toml
 //! ```
+//!
+//! With the feature `redis` it hears of log-outs, too, and refuses whoever is logged out with the next request.
 
 mod admin;
 mod answer;
@@ -17,17 +19,25 @@ mod reply;
 mod serve;
 mod settings;
 
-use std::{convert::Infallible, env, error::Error, fs, future::pending, net::SocketAddr, process::ExitCode, sync::Arc};
+use std::{
+    convert::Infallible, env, error::Error, fs, future::pending, net::SocketAddr, process::ExitCode, sync::Arc,
+    time::Duration,
+};
 
 use http_body_util::BodyExt;
-use resource_protector::{Diagnosis, config::ConfigError};
+use resource_protector::{Diagnosis, ResourceProtectorLayer, config::ConfigError};
 use tokio::{
     net::TcpListener,
     signal::unix::{SignalKind, signal},
+    time::{sleep, timeout},
 };
 use tower::{Layer as _, ServiceExt as _, service_fn};
 
 use crate::{admin::Admin, inside::Inside, settings::Settings};
+
+/// How long a list of revocations that can be reached takes at the most until it knows all of them.
+const FIRST_LOOK: Duration = Duration::from_secs(10);
+const LOOK_AGAIN: Duration = Duration::from_millis(100);
 
 #[tokio::main]
 async fn main() -> ExitCode {
@@ -55,14 +65,20 @@ async fn run() -> Result<(), Box<dyn Error>> {
     let in_line = |error: ConfigError| in_file(error.located_in(&text));
     let settings = Settings::from_toml(&text).map_err(in_file)?;
     let config = &settings.protector;
+    let (protector, mirror) = config.protector_and_mirror().map_err(in_line)?;
+    // Revocations are heard of until the process ends: also by requests that are in flight when it is told to stop.
+    tokio::spawn(mirror);
     // Whatever a client calls its content type: a refusal is a status, and a proxy in front understands it.
-    let protector = config.protector().map_err(in_line)?.http_refusals_only();
+    let protector = protector.http_refusals_only();
     let routes = config.routes(protector.clone()).map_err(in_line)?;
     let admin = match settings.admin {
         None => None,
         Some(address) => Some((address, Arc::new(Admin::new(protector.clone())?))),
     };
     if settings.fail_fast {
+        if settings.hears_of_revocations {
+            get_ready(&protector).await;
+        }
         healthy(&protector.doctor().await).map_err(in_line)?;
     }
 
@@ -114,6 +130,16 @@ async fn run() -> Result<(), Box<dyn Error>> {
 async fn bind(key: &str, address: SocketAddr) -> Result<TcpListener, ConfigError> {
     let bound = TcpListener::bind(address).await;
     bound.map_err(|error| ConfigError::new(key, error))
+}
+
+/// Waits until all revocations are known, for as long as that should take. What is wrong otherwise is found by the diagnosis.
+async fn get_ready(protector: &ResourceProtectorLayer) {
+    let asking = async {
+        while protector.ready().await.is_err() {
+            sleep(LOOK_AGAIN).await;
+        }
+    };
+    let _ = timeout(FIRST_LOOK, asking).await;
 }
 
 fn healthy(diagnosis: &Diagnosis) -> Result<(), ConfigError> {

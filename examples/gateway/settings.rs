@@ -3,7 +3,9 @@
 use std::{net::SocketAddr, sync::Arc};
 
 use http::{HeaderName, Uri, uri::Authority};
-use resource_protector::config::{self, ConfigError, IssuerConfig, ProtectorConfig, ResourceConfig, RouteConfig};
+use resource_protector::config::{
+    self, ConfigError, IssuerConfig, ProtectorConfig, ResourceConfig, RevocationConfig, RouteConfig,
+};
 use serde::Deserialize;
 
 use crate::{headers::GatewayOnly, inside::Inside, proxy::Proxy};
@@ -27,6 +29,7 @@ struct File {
     resource: ResourceConfig,
     #[serde(default)]
     issuer: Vec<IssuerConfig>,
+    revocation: Option<RevocationConfig>,
     #[serde(default)]
     route: Vec<RouteConfig>,
 }
@@ -36,6 +39,7 @@ pub(crate) struct Settings {
     pub(crate) listen: SocketAddr,
     pub(crate) admin: Option<SocketAddr>,
     pub(crate) fail_fast: bool,
+    pub(crate) hears_of_revocations: bool,
     pub(crate) inside: Inside,
     pub(crate) protector: ProtectorConfig,
 }
@@ -67,8 +71,9 @@ impl Settings {
                 .map(|address| listen("admin", &address, file.behind_tls))
                 .transpose()?,
             fail_fast: file.fail_fast,
+            hears_of_revocations: file.revocation.is_some(),
             inside,
-            protector: ProtectorConfig::new(file.resource, file.issuer, file.route),
+            protector: ProtectorConfig::new(file.resource, file.issuer, file.route).revocation(file.revocation),
         })
     }
 }

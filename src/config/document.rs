@@ -28,7 +28,7 @@ pub fn from_toml<T: DeserializeOwned>(text: &str) -> Result<T, ConfigError> {
 const DUPLICATE: &str = "duplicate key";
 
 /// The keys of this module's tables.
-const KNOWN: [&str; 30] = [
+const KNOWN: [&str; 42] = [
     "resource",
     "identifier",
     "realm",
@@ -53,6 +53,18 @@ const KNOWN: [&str; 30] = [
     "opaque_prefix",
     "cache_seconds",
     "allow_insecure_http",
+    "revocation",
+    "redis_url",
+    "redis_url_file",
+    "redis_url_env",
+    "authorities_file",
+    "name",
+    "by",
+    "longest_lifetime_seconds",
+    "assume_issuer",
+    "unknown_after_seconds",
+    "accept_stale_up_to_seconds",
+    "capacity",
     "route",
     "path",
     "methods",

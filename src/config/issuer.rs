@@ -4,10 +4,7 @@ use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 
 use serde::{Deserialize, Deserializer, de};
 
-use super::{
-    ConfigError,
-    client::{AuthMethod, Hidden},
-};
+use super::{ConfigError, client::AuthMethod, secret::Hidden};
 use crate::{
     audience::Audience,
     error::SetupError,

@@ -67,8 +67,8 @@
 //!
 //! Required are `resource.identifier`, one `[[issuer]]` with `issuer` and `kind`, and `path` in a route. Unknown keys,
 //! and keys that would have no effect, are errors. Errors name the line and the key and quote no secret. A configuration
-//! of your own has the tables [`ResourceConfig`], [`IssuerConfig`] and [`RouteConfig`] beside its own keys, is read with
-//! [`from_toml`], and makes a [`ProtectorConfig`] of them.
+//! of your own has the tables [`ResourceConfig`], [`IssuerConfig`], [`RevocationConfig`] and [`RouteConfig`] beside its own keys,
+//! is read with [`from_toml`], and makes a [`ProtectorConfig`] of them.
 //!
 //! # Issuers
 //!
@@ -105,6 +105,45 @@
 //! authorization server cannot be reached, good answers are used for `stale_if_error_seconds` longer, and a token that was
 //! revoked lives on for as long; unless that is set, an outage refuses whatever is not remembered, with 503.
 //!
+//! # Revocations
+//!
+//! With `[revocation]` tokens end before they expire, at all services that name the same list: by a log-out, by a new
+//! password. It is a [list on Redis](crate::RevocationList), whose documentation says what happens when Redis fails; the
+//! features `redis`, and for `rediss://` `redis-tls`, have to be compiled in.
+//!
+//! ```no_run
+//! # use resource_protector::config::{ConfigError, ProtectorConfig};
+//! # async fn start() -> Result<(), ConfigError> {
+//! let config = ProtectorConfig::from_toml(r#"
+//! [resource]
+//! identifier = "https://api.example.com"
+//!
+//! [[issuer]]
+//! issuer = "https://auth.example.com"
+//! kind = "jwt"
+//!
+//! [revocation]
+//! redis_url_file = "redis-url"           # or redis_url, or redis_url_env: redis://[user]:[password]@host:port/[db]
+//! name = "example"                       # of the list; who names the same on the same Redis has the same revocations
+//! by = ["sid", "sub"]                    # one or more of jti, sid, sub, client_id: every token needs all of these
+//! longest_lifetime_seconds = 3600        # 1 to 31622400; tokens that live longer, from `iat` to `exp`, are refused
+//! unknown_after_seconds = 30             # optional; 2 to 86400; from when on it is 503 where Redis cannot be reached
+//! accept_stale_up_to_seconds = 300       # optional; 86400 at the most; lets in for longer without Redis, the logged out too
+//! capacity = 1000000                     # optional; with more revocations nobody is let in
+//! assume_issuer = "https://auth.example.com" # optional; whose tokens those without `iss` are
+//! authorities_file = "redis-ca.pem"      # optional; over rediss:// these authorities are trusted, and no others
+//! "#)?;
+//! let (protector, mirror) = config.protector_and_mirror()?;
+//! tokio::spawn(mirror);
+//! # Ok(()) }
+//! ```
+//!
+//! The mirror, which hears of revocations, is a future that the program drives. Where it is not driven nothing is heard, and
+//! every token is refused with 503; a program that makes no mirror, and calls [`protector`](ProtectorConfig::protector),
+//! does not start with such a file. After the start it is 503, too, until all revocations are known: at most some seconds
+//! where Redis can be reached. Whoever revokes, such as the service that logs people out, uses a
+//! `RedisRevocationList` of the same Redis and name. Its URL is read once, at start.
+//!
 //! # Routes
 //!
 //! A `path` is written decoded, as it reads: `/café au lait`. It covers itself and what is below it, in whole segments:
@@ -117,8 +156,9 @@
 //! [`Anonymous`](crate::Anonymous), and judges a token that is there.
 //!
 //! `max_age_seconds` makes a sensitive route ask again: by an answer that is older nobody is let in, and where nobody
-//! answers it is 503. All issuers have to be of a kind that can be asked, `introspection`; the JWTs of a `jwt` entry are
-//! as good as on the day they were issued.
+//! answers it is 503. All issuers have to be of a kind that can be asked, `introspection`, as the JWTs of a `jwt` entry are
+//! as good as on the day they were issued; or there is a `[revocation]`, of which what is known has to be as young, too, for
+//! every token. That is up to half a second old when all is well.
 //!
 //! `acr` and `authenticated_within_seconds` make a client whose user did not authenticate so, or not so lately, bring them to
 //! the authorization server again (RFC 9470): 401 with a challenge that names both. The leeway of the issuer's entry is
@@ -142,36 +182,39 @@ mod client;
 mod document;
 mod error;
 mod issuer;
+mod revocation;
 mod route;
 mod said;
+mod secret;
 #[cfg(test)]
 mod tests;
-
-use std::{
-    collections::{HashMap, HashSet},
-    sync::Arc,
-};
+mod validators;
 
 use serde::Deserialize;
 
-use self::issuer::Kind;
-pub use self::{document::from_toml, error::ConfigError, issuer::IssuerConfig, route::RouteConfig};
+pub use self::{
+    document::from_toml,
+    error::ConfigError,
+    issuer::IssuerConfig,
+    revocation::{RevocationConfig, RevocationMirror},
+    route::RouteConfig,
+};
 pub use crate::routes::{RoutesLayer, RoutesService};
 use crate::{
     audience::Audience,
     fetch::{Fetch, Network},
     protector::ResourceProtectorLayer,
     routes::{Routes, Taken},
-    validate::ByIssuer,
 };
 
-/// Everything a protector and its routes are made from: `[resource]`, `[[issuer]]` and `[[route]]`.
+/// Everything a protector and its routes are made from: `[resource]`, `[[issuer]]`, `[revocation]` and `[[route]]`.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ProtectorConfig {
     resource: ResourceConfig,
     #[serde(default)]
     issuer: Vec<IssuerConfig>,
+    revocation: Option<RevocationConfig>,
     #[serde(default)]
     route: Vec<RouteConfig>,
 }
@@ -186,13 +229,22 @@ pub struct ResourceConfig {
 
 impl ProtectorConfig {
     /// The tables of a configuration of your own, which has them as the members `resource`, `issuer` and `route`. Under
-    /// these names errors speak of them.
+    /// these names errors speak of them. Nothing is revoked: see [`revocation`](Self::revocation).
     pub fn new(resource: ResourceConfig, issuers: Vec<IssuerConfig>, routes: Vec<RouteConfig>) -> Self {
         Self {
             resource,
             issuer: issuers,
+            revocation: None,
             route: routes,
         }
+    }
+
+    /// The table that a configuration of your own has as the member `revocation`, if it is there. The protector is then made
+    /// by [`protector_and_mirror`](Self::protector_and_mirror).
+    #[must_use]
+    pub fn revocation(mut self, table: Option<RevocationConfig>) -> Self {
+        self.revocation = table;
+        self
     }
 
     /// Reads a TOML document that consists of these tables; the same as [`from_toml`].
@@ -213,8 +265,10 @@ impl ProtectorConfig {
     /// # Errors
     ///
     /// When a value cannot be used, a key that is needed is missing, or keys contradict each other. The error names the
-    /// key; [`ConfigError::located_in`] adds the line.
+    /// key; [`ConfigError::located_in`] adds the line. When there is a `[revocation]`: nobody would drive its mirror, and
+    /// [`protector_and_mirror`](Self::protector_and_mirror) is for you.
     pub fn protector(&self) -> Result<ResourceProtectorLayer, ConfigError> {
+        self.check_nothing_is_revoked()?;
         self.build(&Network::default_client())
     }
 
@@ -224,7 +278,52 @@ impl ProtectorConfig {
     ///
     /// As [`protector`](Self::protector).
     pub fn protector_with(&self, fetch: impl Fetch + Clone) -> Result<ResourceProtectorLayer, ConfigError> {
+        self.check_nothing_is_revoked()?;
         self.build(&Network::new(fetch))
+    }
+
+    /// The same protector, and what keeps it informed of revocations: a future that has to be driven for as long as requests
+    /// are judged, `tokio::spawn(mirror)`. While it is not, what is known of revocations grows old, and beyond
+    /// `unknown_after_seconds` every token is refused with 503. Without `[revocation]` it has nothing to do, and driving it
+    /// does no harm.
+    ///
+    /// # Errors
+    ///
+    /// As [`protector`](Self::protector); and when there is a `[revocation]` and no feature `redis`.
+    pub fn protector_and_mirror(&self) -> Result<(ResourceProtectorLayer, RevocationMirror), ConfigError> {
+        self.build_with_mirror(&Network::default_client())
+    }
+
+    /// As [`protector_and_mirror`](Self::protector_and_mirror), with all HTTP exchanges made by this. Redis is not reached by
+    /// HTTP.
+    ///
+    /// # Errors
+    ///
+    /// As [`protector_and_mirror`](Self::protector_and_mirror).
+    pub fn protector_and_mirror_with(
+        &self,
+        fetch: impl Fetch + Clone,
+    ) -> Result<(ResourceProtectorLayer, RevocationMirror), ConfigError> {
+        self.build_with_mirror(&Network::new(fetch))
+    }
+
+    fn check_nothing_is_revoked(&self) -> Result<(), ConfigError> {
+        match self.revocation {
+            None => Ok(()),
+            Some(_) => Err(ConfigError::new(
+                "revocation",
+                "expected no such table, because this program would not hear of revocations; take it out, or have the \
+                 program call `protector_and_mirror` and drive the mirror",
+            )),
+        }
+    }
+
+    fn build_with_mirror(&self, network: &Network) -> Result<(ResourceProtectorLayer, RevocationMirror), ConfigError> {
+        let protector = self.build(network)?;
+        match &self.revocation {
+            None => Ok((protector, RevocationMirror::of_nothing())),
+            Some(table) => table.watch_over(protector),
+        }
     }
 
     fn build(&self, network: &Network) -> Result<ResourceProtectorLayer, ConfigError> {
@@ -237,87 +336,6 @@ impl ProtectorConfig {
                 .try_realm(realm)
                 .map_err(|error| ConfigError::setup("resource.realm", &error)),
         }
-    }
-
-    /// What has the shape of a JWT goes to its issuer's `jwt` entry, else to its `introspection` entry. Anything else goes
-    /// to an `introspection` entry, by prefix where there are several.
-    fn validators(&self, network: &Network) -> Result<ByIssuer, ConfigError> {
-        self.check_issuers()?;
-        let resource = &self.resource.identifier;
-        let with_jwt: HashSet<&str> = self
-            .of_kind(Kind::Jwt)
-            .map(|(_, config)| config.issuer.as_str())
-            .collect();
-        let mut validators = ByIssuer::new();
-        for (index, config) in self.issuer.iter().enumerate() {
-            let in_issuer = |error: ConfigError| error.below(&format!("issuer[{index}]"));
-            let at =
-                |key: &'static str| move |error| ConfigError::setup(key, &error).below(&format!("issuer[{index}]"));
-            config.check_keys().map_err(in_issuer)?;
-            match config.kind {
-                Kind::Jwt => {
-                    let validator = config.jwt(resource, network.clone()).map_err(in_issuer)?;
-                    validators = validators.try_issuer(&config.issuer, validator).map_err(at("issuer"))?;
-                }
-                Kind::Introspection => {
-                    let validator = config.introspection(resource, network.clone()).map_err(in_issuer)?;
-                    let validator = Arc::new(validator);
-                    let prefix = config.opaque_prefix.as_deref().unwrap_or_default();
-                    validators = validators
-                        .try_opaque_with_prefix(prefix, Arc::clone(&validator))
-                        .map_err(at("opaque_prefix"))?;
-                    if !with_jwt.contains(config.issuer.as_str()) {
-                        validators = validators.try_issuer(&config.issuer, validator).map_err(at("issuer"))?;
-                    }
-                }
-            }
-        }
-        Ok(validators)
-    }
-
-    /// What is wrong between issuers.
-    fn check_issuers(&self) -> Result<(), ConfigError> {
-        if self.issuer.is_empty() {
-            return Err(ConfigError::new("issuer", "missing: expected at least one [[issuer]]"));
-        }
-        for kind in [Kind::Jwt, Kind::Introspection] {
-            let mut seen = HashMap::new();
-            for (index, config) in self.of_kind(kind) {
-                if let Some(first) = seen.insert(&config.issuer, index) {
-                    return Err(ConfigError::new(
-                        format!("issuer[{index}].issuer"),
-                        format_args!("issuer[{first}] is the same of the same kind; an issuer stands once per kind"),
-                    ));
-                }
-            }
-        }
-        let several = self.of_kind(Kind::Introspection).count() > 1;
-        for (index, config) in self.of_kind(Kind::Introspection) {
-            let key = || format!("issuer[{index}].opaque_prefix");
-            match config.opaque_prefix.as_deref() {
-                None if several => {
-                    return Err(ConfigError::new(
-                        key(),
-                        "missing: with several introspection issuers each needs the prefix of its opaque tokens",
-                    ));
-                }
-                Some("") => {
-                    return Err(ConfigError::new(
-                        key(),
-                        "expected with what the issuer's opaque tokens begin, got an empty string",
-                    ));
-                }
-                _ => {}
-            }
-        }
-        Ok(())
-    }
-
-    fn of_kind(&self, kind: Kind) -> impl Iterator<Item = (usize, &IssuerConfig)> {
-        self.issuer
-            .iter()
-            .enumerate()
-            .filter(move |(_, config)| config.kind == kind)
     }
 
     /// The routes, in front of a service. Paths that none of them names need a token that this protector lets in; the

@@ -2,17 +2,25 @@
 
 use std::{fmt, time::SystemTime};
 
+use serde::Deserialize;
+
 /// By what a token can be revoked.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+///
+/// It is deserialized from the claim's name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Deserialize)]
 #[non_exhaustive]
 pub enum RevokedBy {
     /// By its own identifier, `jti`: one token.
+    #[serde(rename = "jti")]
     TokenId,
     /// By the session it was issued in, `sid`: a log-out.
+    #[serde(rename = "sid")]
     Session,
     /// By its subject, `sub`, and when it was issued, `iat`: a log-out everywhere, a new password, a disabled account.
+    #[serde(rename = "sub")]
     Subject,
     /// By the client it was issued to, `client_id`.
+    #[serde(rename = "client_id")]
     Client,
 }
 

@@ -18,7 +18,7 @@ use std::{
 };
 
 #[cfg(feature = "redis")]
-pub use self::redis::RedisRevocationList;
+pub use self::redis::{RedisRevocationList, RedisRevocationListBuilder};
 pub use self::{
     cut_off::{CutOff, RevokedBy},
     memory::MemoryRevocationList,

@@ -507,3 +507,46 @@ async fn what_is_remembered_of_a_token_is_judged_by_the_route_of_each_request() 
     }
     assert_eq!(issuer.requests("/introspect"), 1);
 }
+
+#[tokio::test]
+async fn with_a_list_of_revocations_a_token_needs_what_that_goes_by_and_nobody_is_let_in_while_its_mirror_is_not_driven()
+ {
+    let issuer = issuer();
+    let table = "[revocation]\nredis_url = \"redis://127.0.0.1:1/\"\nname = \"test\"\nby = [\"sid\"]\n\
+                 longest_lifetime_seconds = 600\n";
+    let config = ProtectorConfig::from_toml(&toml(issuer.url(), "jwt", table)).unwrap();
+    let (protector, _not_driven) = config.protector_and_mirror_with(issuer.clone()).unwrap();
+    let token = |lifetime: u64| {
+        let now = SystemTime::UNIX_EPOCH.elapsed().unwrap().as_secs();
+        let draft = issuer.access_token(API).claim("sid", "s");
+        draft.claim("iat", now).claim("exp", now + lifetime)
+    };
+    assert_eq!(status(&protector, &token(600).mint()).await, 503);
+    assert_eq!(status(&protector, &token(601).mint()).await, 401);
+    assert_eq!(status(&protector, &token(600).without("sid").mint()).await, 401);
+}
+
+#[tokio::test]
+async fn without_a_list_of_revocations_the_mirror_has_nothing_to_do() {
+    let issuer = issuer();
+    let config = ProtectorConfig::from_toml(&toml(issuer.url(), "jwt", "")).unwrap();
+    let (protector, mirror) = config.protector_and_mirror_with(issuer.clone()).unwrap();
+    let mirror = tokio::spawn(mirror);
+    assert_eq!(status(&protector, &issuer.access_token(API).mint()).await, 200);
+    assert!(!mirror.is_finished());
+    mirror.abort();
+}
+
+#[test]
+fn a_program_that_would_not_hear_of_revocations_does_not_start_with_a_list_of_them() {
+    let issuer = issuer();
+    let table = "[revocation]\nredis_url = \"redis://127.0.0.1:1/\"\nname = \"test\"\nby = [\"sid\"]\n\
+                 longest_lifetime_seconds = 600\n";
+    let text = toml(issuer.url(), "jwt", table);
+    let config = ProtectorConfig::from_toml(&text).unwrap();
+    for protector in [config.protector(), config.protector_with(issuer.clone())] {
+        let error = protector.unwrap_err().located_in(&text);
+        assert_eq!((error.line(), error.key()), (Some(7), "revocation"));
+        assert!(error.to_string().contains("`protector_and_mirror`"), "{error}");
+    }
+}

@@ -5,19 +5,30 @@ use std::{
     net::SocketAddr,
     path::PathBuf,
     process::{Child, Command, Stdio},
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
     time::Duration,
 };
 
 use redis::aio::MultiplexedConnection;
 use tempfile::TempDir;
 use tokio::{
-    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    io::{AsyncReadExt as _, AsyncWriteExt as _, copy_bidirectional},
     net::{
         TcpListener, TcpStream,
         tcp::{OwnedReadHalf, OwnedWriteHalf},
     },
     sync::watch,
     task::JoinSet,
+};
+use tokio_rustls::{
+    TlsAcceptor,
+    rustls::{
+        self, ServerConfig,
+        pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject as _},
+    },
 };
 
 /// Calls this until it says something, for up to 20 s.
@@ -198,6 +209,69 @@ impl Wire {
 
     pub fn mend(&self) {
         self.is_cut.send_replace(false);
+    }
+}
+
+/// TLS in front of a server: the certificate is for `localhost`, by the authority in `private-authority.pem`.
+pub struct TlsFront {
+    port: u16,
+    open: Arc<AtomicUsize>,
+    let_in: Arc<AtomicUsize>,
+    _tasks: JoinSet<()>,
+}
+
+impl TlsFront {
+    pub async fn to(server: SocketAddr) -> Self {
+        let certificate = CertificateDer::from_pem_slice(include_bytes!("private.pem")).unwrap();
+        let key = PrivateKeyDer::from_pem_slice(include_bytes!("private.key.pem")).unwrap();
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let config = ServerConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .unwrap();
+        let config = config.with_no_client_auth().with_single_cert(vec![certificate], key);
+        let acceptor = TlsAcceptor::from(Arc::new(config.unwrap()));
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let (open, let_in) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+        let counts = (Arc::clone(&open), Arc::clone(&let_in));
+        let mut tasks = JoinSet::new();
+        tasks.spawn(async move {
+            let mut connections = JoinSet::new();
+            while let Ok((near, _)) = listener.accept().await {
+                let (acceptor, (open, let_in)) = (acceptor.clone(), counts.clone());
+                connections.spawn(async move {
+                    let Ok(mut near) = acceptor.accept(near).await else {
+                        return;
+                    };
+                    let mut far = TcpStream::connect(server).await.unwrap();
+                    let_in.fetch_add(1, Ordering::AcqRel);
+                    open.fetch_add(1, Ordering::AcqRel);
+                    let _ = copy_bidirectional(&mut near, &mut far).await;
+                    open.fetch_sub(1, Ordering::AcqRel);
+                });
+            }
+        });
+        Self {
+            port,
+            open,
+            let_in,
+            _tasks: tasks,
+        }
+    }
+
+    /// By this name of the host.
+    pub fn url(&self, host: &str) -> String {
+        format!("rediss://{host}:{}/", self.port)
+    }
+
+    /// Connections that last.
+    pub fn open(&self) -> usize {
+        self.open.load(Ordering::Acquire)
+    }
+
+    /// Connections that have got past the handshake, ever.
+    pub fn let_in(&self) -> usize {
+        self.let_in.load(Ordering::Acquire)
     }
 }
 

@@ -14,8 +14,8 @@ use http_body_util::{BodyExt as _, Full};
 use hyper_util::{client::legacy::Client, rt::TokioExecutor};
 use redis::aio::MultiplexedConnection;
 use resource_protector::{
-    Clock as _, CurrentToken, CutOff, RedisRevocationList, RevocationList, RevocationTerms, Revoke as _, RevokeError,
-    RevokedBy, SystemClock, Verdict,
+    Clock as _, CurrentToken, CutOff, RedisRevocationList, RedisRevocationListBuilder, RevocationList, RevocationTerms,
+    Revoke as _, RevokeError, RevokedBy, SystemClock, Verdict,
 };
 use serde_json::json;
 use tokio::{
@@ -28,7 +28,7 @@ use tracing_subscriber::{Registry, layer::SubscriberExt as _};
 
 use crate::{
     audit::Trail,
-    redis_server::{Redis, Wire, eventually, signal, within},
+    redis_server::{Redis, TlsFront, Wire, eventually, signal, within},
     support::example,
 };
 
@@ -229,9 +229,13 @@ impl Drop for Driven {
     }
 }
 
-fn list(url: &str) -> RedisRevocationList {
+fn options(url: &str) -> RedisRevocationListBuilder {
     let terms = RevocationTerms::new([RevokedBy::Subject], 3600 * A_SECOND).unwrap();
-    RedisRevocationList::new(url, "test", terms, 10 * A_SECOND).unwrap()
+    RedisRevocationList::builder(url, "test", terms, 10 * A_SECOND).unwrap()
+}
+
+fn list(url: &str) -> RedisRevocationList {
+    options(url).build()
 }
 
 impl Driven {
@@ -365,7 +369,7 @@ async fn an_entry_that_cannot_be_read_lets_nobody_in_until_it_is_gone() {
 #[tokio::test]
 async fn a_list_with_more_revocations_than_it_may_hold_lets_nobody_in() {
     let redis = Redis::start().await;
-    let driven = Driven::start(list(&redis.url()).capacity(1)).await;
+    let driven = Driven::start(options(&redis.url()).capacity(1).build()).await;
     let other = list(&redis.url());
     other.revoke(cut_off("alice")).await.unwrap();
     driven.get("alice", Verdict::CutOff).await;
@@ -419,4 +423,48 @@ async fn a_mirror_that_is_dropped_hears_nothing_and_leaves_no_connection() {
     clients(1).await;
     list(&redis.url()).revoke(cut_off("alice")).await.unwrap();
     assert_eq!(verdict(&silent, "alice"), Verdict::Unknown);
+}
+
+const AUTHORITY: &[u8] = include_bytes!("private-authority.pem");
+
+#[tokio::test]
+async fn over_tls_revocations_are_told_and_heard_of_until_the_mirror_is_dropped() {
+    let redis = Redis::start().await;
+    let front = TlsFront::to(redis.address()).await;
+    let list = || {
+        let options = options(&front.url("localhost")).trusting_only(AUTHORITY);
+        options.unwrap().build()
+    };
+    let driven = Driven::start(list()).await;
+    assert_eq!(front.open(), 1);
+    let teller = list();
+    teller.revoke(cut_off("alice")).await.unwrap();
+    driven.get("alice", Verdict::CutOff).await;
+    assert_eq!((driven.of("bob"), front.open()), (Verdict::Clear, 2));
+    drop(teller);
+    drop(driven);
+    eventually("no connection", async || (front.open() == 0).then_some(())).await;
+}
+
+#[tokio::test]
+async fn a_server_that_does_not_prove_to_be_the_one_in_the_url_is_told_nothing() {
+    let redis = Redis::start().await;
+    let front = TlsFront::to(redis.address()).await;
+    let (name, address) = (front.url("localhost"), front.url("127.0.0.1"));
+    for (list, problem) in [
+        (options(&name).build(), "by an authority that is not trusted"),
+        (
+            options(&address).trusting_only(AUTHORITY).unwrap().build(),
+            "for another name",
+        ),
+    ] {
+        let untold = list.revoke(cut_off("alice")).await.unwrap_err();
+        assert!(matches!(untold, RevokeError::Unpublished(_)), "{untold}");
+        assert!(untold.to_string().contains(problem), "{untold}");
+        assert!(
+            !untold.to_string().contains("localhost") && !untold.to_string().contains("127.0.0.1"),
+            "{untold}"
+        );
+    }
+    assert_eq!(front.let_in(), 0);
 }

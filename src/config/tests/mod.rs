@@ -2,6 +2,8 @@
 
 mod issuer;
 mod reading;
+#[cfg(feature = "redis")]
+mod revocation;
 mod route;
 
 use super::*;
@@ -26,7 +28,8 @@ fn with_client(more: &str) -> String {
 
 fn start(toml: &str) -> Result<RoutesLayer, ConfigError> {
     let config = ProtectorConfig::from_toml(toml)?;
-    let routes = config.protector().and_then(|protector| config.routes(protector));
+    let protector = config.protector_and_mirror().map(|(protector, _)| protector);
+    let routes = protector.and_then(|protector| config.routes(protector));
     routes.map_err(|error| error.located_in(toml))
 }
 

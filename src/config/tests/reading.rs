@@ -63,7 +63,7 @@ fn an_unknown_key_is_named_with_those_that_are_known() {
         &format!("lisen = 1\n{}", jwt("")),
         1,
         "lisen",
-        "known here: `resource`, `issuer`, `route`",
+        "known here: `resource`, `issuer`, `revocation`, `route`",
     );
     let realm = format!("{RESOURCE}relam = \"s3cret\"\n");
     assert_error(&realm, 3, "resource.relam", "known here: `identifier` or `realm`");

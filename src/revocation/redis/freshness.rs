@@ -29,27 +29,15 @@ pub(super) enum Standing {
 }
 
 impl Freshness {
-    pub(super) fn new(origin: Instant, unknown_after: Duration) -> Self {
+    /// Of a view that knows nothing yet. It is used up to `stale_up_to`, which is no less than `unknown_after`.
+    pub(super) fn new(origin: Instant, unknown_after: Duration, stale_up_to: Duration) -> Self {
         Self {
             origin,
             heard: AtomicU64::new(0),
             is_incomplete: AtomicBool::new(false),
             unknown_after,
-            stale_up_to: unknown_after,
+            stale_up_to,
         }
-    }
-
-    /// For a view that knows nothing yet.
-    pub(super) fn set_origin(&mut self, origin: Instant) {
-        self.origin = origin;
-    }
-
-    pub(super) fn unknown_after(&self) -> Duration {
-        self.unknown_after
-    }
-
-    pub(super) fn set_stale_up_to(&mut self, age: Duration) {
-        self.stale_up_to = age;
     }
 
     /// Everything that was revoked before this moment is known.
@@ -111,7 +99,12 @@ mod tests {
 
     fn ten_seconds() -> (Freshness, Instant) {
         let origin = Instant::now();
-        (Freshness::new(origin, 10 * SECOND), origin)
+        (Freshness::new(origin, 10 * SECOND, 10 * SECOND), origin)
+    }
+
+    fn by_choice_sixty() -> (Freshness, Instant) {
+        let origin = Instant::now();
+        (Freshness::new(origin, 10 * SECOND, 60 * SECOND), origin)
     }
 
     #[test]
@@ -132,8 +125,7 @@ mod tests {
 
     #[test]
     fn by_choice_it_is_used_up_to_a_second_bound() {
-        let (mut freshness, origin) = ten_seconds();
-        freshness.set_stale_up_to(60 * SECOND);
+        let (freshness, origin) = by_choice_sixty();
         freshness.heard(origin);
         assert_eq!(freshness.standing(moment(11 * SECOND, origin)), Standing::Stale);
         assert_eq!(freshness.standing(moment(60 * SECOND, origin)), Standing::Stale);
@@ -150,8 +142,7 @@ mod tests {
 
     #[test]
     fn a_view_that_misses_something_says_nothing_however_new_it_is() {
-        let (mut freshness, origin) = ten_seconds();
-        freshness.set_stale_up_to(60 * SECOND);
+        let (freshness, origin) = by_choice_sixty();
         freshness.heard(origin);
         freshness.set_incomplete(true);
         assert_eq!(freshness.standing(moment(Duration::ZERO, origin)), Standing::Unknown);

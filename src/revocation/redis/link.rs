@@ -1,11 +1,15 @@
 //! One connection, and what is said over it.
 
-use std::time::{Duration, SystemTime};
+use std::{
+    io,
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
 
-use redis::{AsyncConnectionConfig, Client, Cmd, Pipeline, RedisError, Value, aio::MultiplexedConnection};
+use redis::{Cmd, Pipeline, RedisError, Value, aio::MultiplexedConnection};
 use tokio::time::timeout;
 
-use super::{super::CutOff, wire};
+use super::{super::CutOff, server::Server, tls::Driver, wire};
 
 /// How long is waited for a connection, and for an answer.
 const DEADLINE: Duration = Duration::from_secs(1);
@@ -41,6 +45,10 @@ pub(super) enum LinkError {
     Late,
     #[error("{0}")]
     Redis(String),
+    #[error("no connection: {0}")]
+    Unreachable(io::ErrorKind),
+    #[error("no TLS: {0}")]
+    Tls(&'static str),
     #[error("an answer of another kind than expected")]
     Nonsense,
     /// There is no stream, and a revocation must not begin one.
@@ -62,19 +70,19 @@ impl From<RedisError> for LinkError {
 #[derive(Clone)]
 pub(super) struct Link {
     connection: MultiplexedConnection,
+    /// The connection ends with the last clone.
+    _driver: Option<Arc<Driver>>,
     key: String,
 }
 
 impl Link {
-    pub(super) async fn connect(client: &Client, key: &str) -> Result<Self, LinkError> {
-        // Every wait has its deadline here; the library's own would end one for new entries.
-        let config = AsyncConnectionConfig::new()
-            .set_connection_timeout(None)
-            .set_response_timeout(None);
-        let connecting = client.get_multiplexed_async_connection_with_config(&config);
-        let connection = timeout(DEADLINE, connecting).await.map_err(|_| LinkError::Late)??;
+    pub(super) async fn connect(server: &Server, key: &str) -> Result<Self, LinkError> {
+        let (connection, driver) = timeout(DEADLINE, server.connect())
+            .await
+            .map_err(|_| LinkError::Late)??;
         Ok(Self {
             connection,
+            _driver: driver.map(Arc::new),
             key: key.to_owned(),
         })
     }

@@ -77,7 +77,7 @@ struct Loaded {
 impl Mirror {
     /// One connection, for as long as it lasts.
     async fn follow(&mut self) -> Result<Infallible, LinkError> {
-        let mut link = Link::connect(&self.list.client, &self.list.key).await?;
+        let mut link = Link::connect(&self.list.server, &self.list.key).await?;
         let connected_at = self.list.clock.now().monotonic;
         let uptime = link.uptime().await?;
         loop {

@@ -1,10 +1,14 @@
 //! Revocations that all processes know of, told by Redis.
 
+mod builder;
 mod freshness;
 mod link;
 mod mirror;
+mod server;
 mod settling;
 mod sweep;
+#[cfg_attr(not(feature = "redis-tls"), path = "no_tls.rs")]
+mod tls;
 mod wire;
 
 use std::{
@@ -16,28 +20,24 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use redis::{Client, ConnectionAddr, IntoConnectionInfo as _};
 use tokio::{sync::Mutex, time::timeout};
 
+pub use self::builder::RedisRevocationListBuilder;
 use self::{
     freshness::{Freshness, Standing},
     link::{Link, LinkError},
+    server::Server,
 };
 use super::{CutOff, RevocationList, RevocationTerms, Revoke, RevokeError, Verdict, view::View};
 use crate::{
-    clock::{Clock, Moment, SystemClock},
-    error::{SetupError, within},
+    clock::{Clock, Moment},
+    error::SetupError,
     meter,
     token::CurrentToken,
 };
 
 /// How long a revocation waits for Redis.
 const TOLD_WITHIN: Duration = Duration::from_secs(2);
-
-/// A view that is all right is up to half a second old.
-const SHORTEST_BOUND: Duration = Duration::from_secs(2);
-
-const LONGEST_BOUND: Duration = Duration::from_secs(24 * 3600);
 
 /// Revocations that several processes tell each other by a Redis server. Clones share them.
 ///
@@ -46,7 +46,8 @@ const LONGEST_BOUND: Duration = Duration::from_secs(24 * 3600);
 ///
 /// The mirror is a future that the application drives, [`run`](Self::run). While it is not driven, or Redis cannot be
 /// reached, the mirror grows old, and beyond `unknown_after` every token is refused with 503: a revocation that was not heard
-/// of would let somebody in. Give [`accept_stale_up_to`](Self::accept_stale_up_to) to be let in for some time longer.
+/// of would let somebody in. [`accept_stale_up_to`](RedisRevocationListBuilder::accept_stale_up_to) lets them in for some time
+/// longer.
 ///
 /// ```no_run
 /// use std::time::{Duration, SystemTime};
@@ -102,15 +103,17 @@ const LONGEST_BOUND: Duration = Duration::from_secs(24 * 3600);
 ///
 /// # The way to Redis
 ///
-/// is not encrypted: `rediss://` is refused, since which TLS there is would depend on other parts of the program. Keep Redis
-/// on the same host or in a network that you trust, by `redis+unix://`, or by a tunnel (stunnel, a service mesh). Who
+/// is encrypted by `rediss://` only, which needs the feature `redis-tls`: TLS 1.2 or newer, with the certificate authorities of the
+/// operating system, or [others](RedisRevocationListBuilder::trusting_only). The server has to prove that it is the host that
+/// the URL names; this client shows no certificate of its own, so that Redis needs `tls-auth-clients no`. With `redis://` keep
+/// Redis on the same host or in a network that you trust, use `redis+unix://`, or a tunnel (stunnel, a service mesh). Who
 /// can change what is said there can log in whom he likes. A password in the URL shows in no log and no error.
 #[derive(Clone)]
 pub struct RedisRevocationList(Arc<Shared>);
 
 /// What the clones and the mirror share.
 struct Shared {
-    client: Client,
+    server: Server,
     name: String,
     key: String,
     view: View,
@@ -127,13 +130,13 @@ struct Shared {
 }
 
 impl RedisRevocationList {
-    /// A list on the Redis server of this URL, `redis://[user]:[password]@host:port/[db]` or `redis+unix:///path`. Lists of
-    /// the same name share their revocations.
+    /// A list on the Redis server of this URL, `redis://[user]:[password]@host:port/[db]`, the same with `rediss://` for TLS
+    /// (feature `redis-tls`), or `redis+unix:///path`. Lists of the same name share their revocations.
     ///
     /// `unknown_after` is how old the mirror may be. A restart of Redis should fit in; 30 s are a good choice. It is
     /// also how long somebody who was logged out may still get in where Redis cannot be reached.
     ///
-    /// Does no I/O.
+    /// Does no I/O. A list with options is made by [`builder`](Self::builder).
     ///
     /// # Errors
     ///
@@ -145,78 +148,37 @@ impl RedisRevocationList {
         terms: RevocationTerms,
         unknown_after: Duration,
     ) -> Result<Self, SetupError> {
-        let name = name.as_ref();
-        if name.is_empty() || name.len() > 200 || name.contains(['{', '}']) {
-            return Err(SetupError::new(
-                "name",
-                "expected 1 to 200 bytes without braces, got something else",
-            ));
-        }
-        let clock = SystemClock;
-        let unknown_after = within("unknown_after", unknown_after, SHORTEST_BOUND..=LONGEST_BOUND)?;
-        Ok(Self(Arc::new(Shared {
-            client: client(url.as_ref())?,
-            name: name.to_owned(),
+        Ok(Self::builder(url, name, terms, unknown_after)?.build())
+    }
+
+    /// The same list before it is made, with the options that it may have besides.
+    ///
+    /// # Errors
+    ///
+    /// As [`new`](Self::new).
+    pub fn builder(
+        url: impl AsRef<str>,
+        name: impl AsRef<str>,
+        terms: RevocationTerms,
+        unknown_after: Duration,
+    ) -> Result<RedisRevocationListBuilder, SetupError> {
+        RedisRevocationListBuilder::new(url.as_ref(), name.as_ref(), terms, unknown_after)
+    }
+
+    fn of(server: Server, name: String, view: View, freshness: Freshness, clock: Arc<dyn Clock>) -> Self {
+        Self(Arc::new(Shared {
+            server,
             // In braces, so that a cluster keeps all keys of this name together.
             key: format!("{{{name}}}:cut-offs"),
-            view: View::new(terms),
-            freshness: Freshness::new(clock.now().monotonic, unknown_after),
-            clock: Arc::new(clock),
+            name,
+            view,
+            freshness,
+            clock,
             teller: Mutex::new(None),
             is_untold: AtomicBool::new(false),
             telling: AtomicUsize::new(0),
             said: AtomicU8::new(Said::Nothing as u8),
-        })))
-    }
-
-    /// Lets tokens in by a mirror of up to this age, which is older than it should be. The event `mirror_stale` says when
-    /// that begins.
-    ///
-    /// Somebody who was logged out meanwhile gets in for as long. What is known to be revoked is refused all the same.
-    ///
-    /// For a list that has no clones yet.
-    ///
-    /// # Errors
-    ///
-    /// When it is not longer than `unknown_after`, or longer than a day.
-    pub fn accept_stale_up_to(mut self, age: Duration) -> Result<Self, SetupError> {
-        let least = self.0.freshness.unknown_after();
-        let age = within("accept_stale_up_to", age, least..=LONGEST_BOUND)?;
-        if age == least {
-            return Err(SetupError::new(
-                "accept_stale_up_to",
-                "expected longer than `unknown_after`, got the same",
-            ));
-        }
-        if let Some(shared) = Arc::get_mut(&mut self.0) {
-            shared.freshness.set_stale_up_to(age);
-        }
-        Ok(self)
-    }
-
-    /// How many revocations are kept at the most; a million unless set. With more of them nobody is let in, and the event
-    /// `mirror_full` says so: whoever can cause any number of revocations can bring that about.
-    ///
-    /// One takes about 250 bytes beside its identifier, here and in Redis, and twice that while the stream is read.
-    ///
-    /// It counts for all clones.
-    #[must_use]
-    pub fn capacity(self, cut_offs: usize) -> Self {
-        self.0.view.set_capacity(cut_offs);
-        self
-    }
-
-    /// Takes the time from another clock than the system's; it has to be the protector's, too. How long Redis is waited for
-    /// is told by the runtime's.
-    ///
-    /// For a list that has no clones yet.
-    #[must_use]
-    pub fn clock(mut self, clock: impl Clock) -> Self {
-        if let Some(shared) = Arc::get_mut(&mut self.0) {
-            shared.freshness.set_origin(clock.now().monotonic);
-            shared.clock = Arc::new(clock);
-        }
-        self
+        }))
     }
 
     /// Keeps the mirror in step with Redis, for as long as it is driven: `tokio::spawn(list.run())`, or a branch of a
@@ -415,7 +377,7 @@ impl Shared {
         }
         let mut teller = self.teller.lock().await;
         *teller = None;
-        let link = Link::connect(&self.client, &self.key).await?;
+        let link = Link::connect(&self.server, &self.key).await?;
         let kept = teller.insert(link).clone();
         drop(teller);
         tell_over(kept, &cut_off).await
@@ -430,22 +392,6 @@ async fn tell_over(mut link: Link, cut_off: &CutOff) -> Result<(), LinkError> {
             link.tell(cut_off, false).await
         }
         told => told,
-    }
-}
-
-/// A client of this server. Errors do not quote the URL.
-fn client(url: &str) -> Result<Client, SetupError> {
-    let unusable = |problem: &str| Err(SetupError::new("url", problem));
-    let Ok(info) = url.into_connection_info() else {
-        return unusable("expected `redis://[user]:[password]@host:port/[db]`, got something else");
-    };
-    match info.addr() {
-        ConnectionAddr::Tcp(..) | ConnectionAddr::Unix(_) => {}
-        _ => return unusable("expected `redis://`, got a URL for TLS, which this list does not speak: use a tunnel"),
-    }
-    match Client::open(info) {
-        Ok(client) => Ok(client),
-        Err(_) => unusable("expected the URL of a Redis server, got one that cannot be used"),
     }
 }
 

@@ -6,6 +6,7 @@ use super::*;
 use crate::{RevokedBy, testing::TestClock};
 
 const SECOND: Duration = Duration::from_secs(1);
+const AUTHORITY: &str = include_str!("../../../tests/it/private-authority.pem");
 const URL: &str = "redis://user:swordfish@127.0.0.1:1/";
 
 fn terms() -> RevocationTerms {
@@ -13,8 +14,9 @@ fn terms() -> RevocationTerms {
 }
 
 fn list(clock: &TestClock) -> RedisRevocationList {
-    let list = RedisRevocationList::new(URL, "test", terms(), 10 * SECOND).unwrap();
-    list.accept_stale_up_to(60 * SECOND).unwrap().clock(clock.clone())
+    let builder = RedisRevocationList::builder(URL, "test", terms(), 10 * SECOND).unwrap();
+    let builder = builder.accept_stale_up_to(60 * SECOND).unwrap();
+    builder.clock(clock.clone()).build()
 }
 
 fn of(subject: &str) -> CurrentToken {
@@ -89,10 +91,13 @@ async fn a_revocation_that_nobody_waits_for_any_more_is_told_by_the_mirror() {
 
 #[test]
 fn what_cannot_be_used_is_refused_without_quoting_the_url() {
-    let new = |url: &str, name: &str, bound: Duration| RedisRevocationList::new(url, name, terms(), bound);
+    let new = |url: &str, name: &str, bound: Duration| RedisRevocationList::builder(url, name, terms(), bound);
     for (list, option) in [
         (new("http://u:swordfish@h/", "test", 10 * SECOND), "url"),
-        (new("rediss://u:swordfish@h/", "test", 10 * SECOND), "url"),
+        (new("rediss://u:swordfish@h/#insecure", "test", 10 * SECOND), "url"),
+        (new("rediss://u:swordfish@a b/", "test", 10 * SECOND), "url"),
+        (new("REDISS://u:swordfish@h/", "test", 10 * SECOND), "url"),
+        (new("valkeys://u:swordfish@h/", "test", 10 * SECOND), "url"),
         (new("swordfish", "test", 10 * SECOND), "url"),
         (new(URL, "", 10 * SECOND), "name"),
         (new(URL, "a{b", 10 * SECOND), "name"),
@@ -101,6 +106,10 @@ fn what_cannot_be_used_is_refused_without_quoting_the_url() {
         (
             new(URL, "test", 10 * SECOND).and_then(|list| list.accept_stale_up_to(10 * SECOND)),
             "accept_stale_up_to",
+        ),
+        (
+            new(URL, "test", 10 * SECOND).and_then(|list| list.trusting_only(AUTHORITY)),
+            "trusting_only",
         ),
     ] {
         let error = list.unwrap_err();
@@ -112,7 +121,8 @@ fn what_cannot_be_used_is_refused_without_quoting_the_url() {
 #[test]
 fn neither_the_url_nor_its_password_shows() {
     let clock = TestClock::new();
-    let shown = format!("{:?}", list(&clock));
+    let builder = RedisRevocationList::builder(URL, "test", terms(), 10 * SECOND).unwrap();
+    let shown = format!("{:?} {builder:?}", list(&clock));
     assert!(!shown.contains("swordfish") && !shown.contains("127.0.0.1"), "{shown}");
     assert!(shown.contains("test"));
 }

@@ -5,6 +5,7 @@ mod answer;
 mod forward_auth;
 mod headers;
 mod proxy;
+mod revocation;
 mod start_up;
 mod stopping;
 mod streams;

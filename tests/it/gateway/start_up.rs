@@ -10,7 +10,7 @@ use super::{ByHand, Echo, Gateway, SOON, command, good, settings, status, values
 const SECRET: &str = "do-not-quote-me";
 
 /// Starts it, expects it not to run, and gives back what it says of the file.
-async fn refusal(text: &str) -> String {
+pub async fn refusal(text: &str) -> String {
     let file = written(text);
     let output = command()
         .env("RUST_LOG", "off")
@@ -34,7 +34,7 @@ async fn refusal(text: &str) -> String {
 
 /// A file that is wrong where it says `# here`; the message must name that line and this key.
 #[track_caller]
-fn assert_named(said: &str, text: &str, key: &str) {
+pub fn assert_named(said: &str, text: &str, key: &str) {
     let line = text.lines().position(|line| line.contains("# here")).unwrap() + 1;
     let expected = format!("line {line}: {key}");
     assert!(said.starts_with(&expected), "expected {expected:?}, got {said:?}");
