@@ -17,7 +17,8 @@ use resource_protector::{
     Algorithm, CurrentToken, JwtValidator, MemoryRevocationList, ResourceProtectorLayer, RevocationTerms, RevokedBy,
 };
 use resource_protector_issuer::{
-    AccessTokens, IssuedTokens, KeyRing, TokenError, TokenErrorKind, TokenIssuer, TokenRequest, endpoints::OAuthError,
+    AccessTokens, IssuedTokens, KeyRing, TokenError, TokenErrorKind, TokenIssuer, TokenRequest,
+    endpoints::{JwksEndpoint, OAuthError},
     store::MemoryStore,
 };
 use serde::Deserialize;
@@ -88,7 +89,9 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let issuer = TokenIssuer::builder(ISSUER, AUDIENCE, MemoryStore::new(), tokens)?;
     let issuer = issuer.open().await?;
 
-    let validator = JwtValidator::with_jwks(ISSUER, keys.jwks(std::time::SystemTime::now()), AUDIENCE)?;
+    // The API asks the ring itself, and so follows when keys roll over.
+    let validator =
+        JwtValidator::with_jwks_uri(ISSUER, format!("{ISSUER}/jwks"), AUDIENCE)?.fetch(JwksEndpoint::new(keys));
     let app = Router::new()
         .route("/me", get(me))
         .route("/logout", post(log_out))

@@ -143,7 +143,8 @@ impl TokenIssuerBuilder {
     ///
     /// # Errors
     ///
-    /// When access tokens live longer than the list knows of revocations, when the store belongs to another issuer, or when
+    /// When access tokens live longer than the list knows of revocations, or so long that a [`KeyRing`](crate::KeyRing) that
+    /// rolls over as often as this one has no room for the keys; when the store belongs to another issuer, or when
     /// it or the list cannot be reached.
     pub async fn open(self) -> Result<TokenIssuer, SetupError> {
         if let Some(longest) = self.access.longest_lifetime()
@@ -160,7 +161,7 @@ impl TokenIssuerBuilder {
             ));
         }
         if let Form::Jwt(keys) = &self.access.form {
-            keys.outlive(self.lives.access_token);
+            keys.outlive(self.lives.access_token)?;
         }
         let issuer = TokenIssuer(Arc::new(Inner {
             issuer: self.issuer,
