@@ -2,7 +2,7 @@ use std::{
     collections::BTreeMap,
     fmt, fs,
     path::Path,
-    sync::{Arc, Mutex},
+    sync::{Arc, Barrier, Mutex},
     thread,
     time::Duration,
 };
@@ -413,18 +413,16 @@ fn of_several_that_roll_over_one_file_by_hand_at_once_one_does() {
     let rings: Vec<_> = (0..8)
         .map(|_| KeyRing::open(&path, Algorithm::ES256).unwrap())
         .collect();
-    let done = thread::scope(|scope| {
-        let threads: Vec<_> = rings
-            .iter()
-            .map(|ring| scope.spawn(|| ring.roll_over(at(0)).is_ok()))
-            .collect();
-        threads
-            .into_iter()
-            .map(|thread| thread.join().unwrap())
-            .filter(|done| *done)
-            .count()
+    let start = Barrier::new(rings.len());
+    let roll_over = |ring: &KeyRing| {
+        start.wait();
+        ring.roll_over(at(0)).is_ok()
+    };
+    let done: Vec<bool> = thread::scope(|scope| {
+        let threads: Vec<_> = rings.iter().map(|ring| scope.spawn(|| roll_over(ring))).collect();
+        threads.into_iter().map(|thread| thread.join().unwrap()).collect()
     });
-    assert_eq!(done, 1);
+    assert_eq!(done.iter().filter(|done| **done).count(), 1, "{done:?}");
     assert_eq!(kids(&KeyRing::open(&path, Algorithm::ES256).unwrap(), at(0)).len(), 2);
 }
 
