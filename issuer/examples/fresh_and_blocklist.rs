@@ -7,11 +7,7 @@
 //!
 //! `REDIS_URL` says where Redis is, `redis://127.0.0.1/` unless set.
 
-use std::{
-    env,
-    error::Error,
-    time::{Duration, SystemTime},
-};
+use std::{env, error::Error, time::Duration};
 
 use axum::{
     Form, Json, Router,
@@ -24,8 +20,10 @@ use resource_protector::{
     Algorithm, CurrentToken, JwtValidator, RedisRevocationList, ResourceProtectorLayer, RevocationTerms, RevokedBy,
 };
 use resource_protector_issuer::{
-    AccessTokens, IssuedTokens, KeyRing, RefreshRequest, TokenError, TokenIssuer, TokenRequest, endpoints::OAuthError,
-    profiles::require_fresh_token, store::MemoryStore,
+    AccessTokens, IssuedTokens, KeyRing, RefreshRequest, TokenError, TokenIssuer, TokenRequest,
+    endpoints::{JwksEndpoint, OAuthError},
+    profiles::require_fresh_token,
+    store::MemoryStore,
 };
 use serde::Deserialize;
 
@@ -88,7 +86,9 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let issuer = TokenIssuer::builder(ISSUER, AUDIENCE, MemoryStore::new(), tokens)?;
     let issuer = issuer.open().await?;
 
-    let validator = JwtValidator::with_jwks(ISSUER, keys.jwks(SystemTime::now()), AUDIENCE)?;
+    // The API asks the ring itself, and so follows when keys roll over.
+    let validator =
+        JwtValidator::with_jwks_uri(ISSUER, format!("{ISSUER}/jwks"), AUDIENCE)?.fetch(JwksEndpoint::new(keys));
     let protector = ResourceProtectorLayer::new(validator).revocation(blocklist);
     let app = Router::new()
         .route("/me", get(me))

@@ -18,7 +18,8 @@ use resource_protector::{
 };
 use resource_protector_issuer::{
     AccessTokens, IssuedTokens, KeyRing, RefreshRequest, TokenError, TokenErrorKind, TokenIssuer, TokenRequest,
-    endpoints::OAuthError, store::MemoryStore,
+    endpoints::{JwksEndpoint, OAuthError},
+    store::MemoryStore,
 };
 use serde::Deserialize;
 
@@ -87,7 +88,9 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let issuer = TokenIssuer::builder(ISSUER, AUDIENCE, MemoryStore::new(), tokens)?;
     let issuer = issuer.open().await?;
 
-    let validator = JwtValidator::with_jwks(ISSUER, keys.jwks(std::time::SystemTime::now()), AUDIENCE)?;
+    // The API asks the ring itself, and so follows when keys roll over.
+    let validator =
+        JwtValidator::with_jwks_uri(ISSUER, format!("{ISSUER}/jwks"), AUDIENCE)?.fetch(JwksEndpoint::new(keys));
     let app = Router::new()
         .route("/me", get(me))
         .route("/logout", post(log_out))

@@ -55,10 +55,10 @@
 //! | a page on which users see [where they are logged in](TokenIssuer::sessions), and [whom they have allowed what](TokenIssuer::consents) | [`logout_session`](TokenIssuer::logout_session), [`withdraw_consent`](TokenIssuer::withdraw_consent) |
 //! | people to log in, clients to come with codes | [`server::AuthorizationServer`] over a [`TokenIssuer`] |
 //! | tokens after a log-in of your own | [`TokenIssuer::issue`], [`refresh`](TokenIssuer::refresh), [`logout`](TokenIssuer::logout), [`logout_own`](TokenIssuer::logout_own), [`logout_everywhere`](TokenIssuer::logout_everywhere) |
-//! | single endpoints, as tower services | [`endpoints::TokenEndpoint`], [`endpoints::IntrospectionEndpoint`], [`endpoints::RevocationEndpoint`], [`keys::JwksEndpoint`] |
+//! | single endpoints, as tower services | [`endpoints::TokenEndpoint`], [`endpoints::IntrospectionEndpoint`], [`endpoints::RevocationEndpoint`], [`endpoints::JwksEndpoint`] |
 //! | an API that looks into the table of opaque tokens | [`TokenTable`] in a `StoreValidator` |
 //! | a way to get tokens that no standard has | [`grants::Grant`] |
-//! | keys, and new ones while the service runs | [`KeyRing`] |
+//! | keys, which roll over by themselves | [`KeyRing`] |
 //! | users and clients | [`users::StoredUsers`], [`clients::StoredClients`], [`clients::MemoryClients`], or your own by [`users::UserDirectory`] and [`clients::ClientRegistry`] |
 //! | a limit for failed attempts in a log-in of your own | [`attempts::Attempts`] |
 //! | to share tokens with a Python service | [`profiles`] |
@@ -67,7 +67,10 @@
 //!
 //! # What has to be done by you
 //!
-//! - [`TokenIssuer::run`] has to be spawned, or [`upkeep`](TokenIssuer::upkeep) called from time to time.
+//! - [`TokenIssuer::run`] has to be spawned, or [`upkeep`](TokenIssuer::upkeep) called every 30 s: by every process, also for its
+//!   [keys](KeyRing).
+//! - Resource servers fetch the keys by themselves, from `/jwks` or an [`endpoints::JwksEndpoint`]: unless told otherwise, there are
+//!   new ones every 90 days.
 //! - A new password and a disabled account end no session: [`logout_everywhere`](TokenIssuer::logout_everywhere) belongs to both;
 //!   as [`revoke_client`](TokenIssuer::revoke_client) does to a client that is removed.
 //! - TLS ends before it; several processes share store, file of keys, [`SealingKey`](server::SealingKey), and a list on Redis.
@@ -89,7 +92,11 @@
 //! | | `consent_withdrawn` | info | `client_id` | a user has withdrawn what a client was allowed |
 //! | `resource_protector_issuer::authorize` | `login_refused` | info | `client_id` | a username or a password was wrong |
 //! | | | warn | `error` | nobody can be asked: the store, the users or the clients do not answer |
-//! | `resource_protector_issuer::upkeep` | `upkeep_failed` | warn | `error` | it is tried again in 30 s; until then a revocation may be unknown to the list |
+//! | `resource_protector_issuer::upkeep` | `upkeep_failed` | warn | `error` | it is tried again in 30 s; until then a revocation may be unknown to the list, or a key live longer than it should |
+//! | `resource_protector_issuer::keys` | `key_published` | info | `kid`, `alg` | this process has made a new key |
+//! | | `key_signs` | info | `kid`, `alg` | another key signs than at the last upkeep of this process |
+//! | | `key_forgotten` | info | `kid`, `alg` | this process has deleted a key, whose tokens are over or which was replaced as compromised |
+//! | | `compromised_keys_replaced` | warn | `kid`, `alg` | this key is in the place of all others, whose tokens are refused |
 //! | `resource_protector_issuer::endpoints` | | warn, error, debug | `error` | a token cannot be judged (503); none can be issued as this server is set up (500); a form broke off |
 //! | `resource_protector_issuer::clients` | | info, warn | `client_id`, `reason`; `error` | an assertion of a client is refused; a client cannot be looked up |
 //! | `resource_protector_issuer::users` | | warn | `error` | a password's hash that was made anew is not kept |
@@ -104,7 +111,7 @@ pub mod attempts;
 pub mod clients;
 pub mod endpoints;
 pub mod grants;
-pub mod keys;
+mod keys;
 pub mod profiles;
 mod random;
 pub mod server;
@@ -117,7 +124,7 @@ mod tokens;
 pub mod users;
 
 pub use self::{
-    keys::KeyRing,
+    keys::{KeyError, KeyRing},
     tokens::{
         AccessTokens, ActiveSession, ActiveToken, CodeExchange, CodeRequest, ConsentedClient, IssuedTokens,
         RefreshRequest, SubjectRule, TokenError, TokenErrorKind, TokenIssuer, TokenIssuerBuilder, TokenRequest,

@@ -21,6 +21,7 @@ pub use self::{
     revocation::RevocationEndpoint,
     token::TokenEndpoint,
 };
+pub use crate::keys::JwksEndpoint;
 
 /// What went wrong with a body, whatever its type.
 pub(crate) type BoxError = Box<dyn std::error::Error + Send + Sync>;

@@ -14,8 +14,8 @@ use http::{
     HeaderMap, HeaderValue, Method, Request, Response, StatusCode,
     header::{ALLOW, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, ETAG, IF_NONE_MATCH},
 };
-use http_body_util::Full;
-use resource_protector::{Clock, SystemClock};
+use http_body_util::{BodyExt as _, Full, Limited};
+use resource_protector::{Clock, Fetch, FetchError, SystemClock};
 use tower_service::Service;
 
 use super::KeyRing;
@@ -25,6 +25,21 @@ use super::KeyRing;
 ///
 /// Everybody may remember the answer for half of [`KeyRing::publish_ahead`], five minutes at the most, and so has a new
 /// key before it signs. It has an entity tag, so asking again costs 304.
+///
+/// A validator in the same process asks it without a network, since it is a [`Fetch`], and so follows every roll-over:
+///
+/// ```
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// use resource_protector::{Algorithm, JwtValidator};
+/// use resource_protector_issuer::{KeyRing, endpoints::JwksEndpoint};
+///
+/// let keys = KeyRing::generate(Algorithm::ES256)?;
+/// let (issuer, audience) = ("https://auth.example.com", "https://api.example.com");
+/// let validator = JwtValidator::with_jwks_uri(issuer, "https://auth.example.com/jwks", audience)?
+///     .fetch(JwksEndpoint::new(keys));
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone)]
 pub struct JwksEndpoint {
     keys: KeyRing,
@@ -96,6 +111,16 @@ impl<B> Service<Request<B>> for JwksEndpoint {
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
         ready(Ok(self.answer(request.method(), request.headers())))
+    }
+}
+
+/// The address is not looked at: whatever is asked for, the answer is the set.
+impl Fetch for JwksEndpoint {
+    async fn fetch(&self, request: Request<Bytes>, max_body: usize) -> Result<Response<Bytes>, FetchError> {
+        let (parts, body) = self.answer(request.method(), request.headers()).into_parts();
+        let body = Limited::new(body, max_body).collect().await;
+        let body = body.map_err(|_| FetchError::new("the set of keys is longer than is read"))?;
+        Ok(Response::from_parts(parts, body.to_bytes()))
     }
 }
 

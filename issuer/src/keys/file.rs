@@ -12,7 +12,6 @@ use super::{
     KeyError, MAX_KEYS,
     signing_key::{SigningKey, Written},
 };
-use crate::random;
 
 /// The longest file that is read, in bytes: a key takes no more than 4 KiB.
 const MAX_FILE: u64 = 256 * 1024;
@@ -58,26 +57,7 @@ pub(super) fn read(path: &Path) -> Result<Option<Vec<SigningKey>>, KeyError> {
         .map_err(|error| problem(path, format_args!("cannot be used: {error}")))
 }
 
-/// Makes the file, unless there is one by now: then its keys are the ones that count.
-pub(super) fn create(path: &Path, keys: &[&SigningKey]) -> Result<Option<Vec<SigningKey>>, KeyError> {
-    let cannot = |error: io::Error| problem(path, format_args!("cannot be written: {error}"));
-    let beside = write_beside(path, keys).map_err(cannot)?;
-    // Unlike renaming, this fails where another process has made the file in the meantime.
-    let linked = fs::hard_link(&beside, path);
-    let linked = match linked {
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-            let _ = fs::remove_file(&beside);
-            return read(path);
-        }
-        // Some file systems have no hard links.
-        Err(_) => fs::rename(&beside, path),
-        Ok(()) => fs::remove_file(&beside),
-    };
-    linked.and_then(|()| sync_folder(path)).map_err(cannot)?;
-    Ok(None)
-}
-
-/// Puts these keys in the place of those in the file. Whoever reads it, and whenever the power fails, finds the ones or
+/// Puts these keys in the place of those in the file, or makes it. For the holder of its lock alone. Whoever reads it, and whenever the power fails, finds the ones or
 /// the others.
 pub(super) fn replace(path: &Path, keys: &[&SigningKey]) -> Result<(), KeyError> {
     let written = write_beside(path, keys).and_then(|beside| {
@@ -96,10 +76,11 @@ fn write_beside(path: &Path, keys: &[&SigningKey]) -> io::Result<PathBuf> {
         keys: keys.iter().map(|key| key.write()).collect(),
     };
     let text = serde_json::to_vec_pretty(&content)?;
-    let random = random::text::<9>().map_err(io::Error::other)?;
     let mut name = path.file_name().unwrap_or_default().to_owned();
-    name.push(format!(".{random}.new"));
+    name.push(".new");
     let beside = path.with_file_name(name);
+    // What a process has left that was killed in between. Nobody else writes here while the lock is held.
+    let _ = fs::remove_file(&beside);
     let mut file = for_owner_only(OpenOptions::new().write(true).create_new(true)).open(&beside)?;
     let written = file.write_all(&text).and_then(|()| file.sync_all());
     written.map(|()| beside.clone()).inspect_err(|_| {
@@ -120,12 +101,12 @@ fn sync_folder(_: &Path) -> io::Result<()> {
 }
 
 #[cfg(unix)]
-fn for_owner_only(options: &mut OpenOptions) -> &mut OpenOptions {
+pub(super) fn for_owner_only(options: &mut OpenOptions) -> &mut OpenOptions {
     std::os::unix::fs::OpenOptionsExt::mode(options, 0o600)
 }
 
 #[cfg(not(unix))]
-fn for_owner_only(options: &mut OpenOptions) -> &mut OpenOptions {
+pub(super) fn for_owner_only(options: &mut OpenOptions) -> &mut OpenOptions {
     options
 }
 
@@ -139,6 +120,6 @@ fn is_open_to_others(_: &fs::Metadata) -> bool {
     false
 }
 
-fn problem(path: &Path, problem: impl std::fmt::Display) -> KeyError {
+pub(super) fn problem(path: &Path, problem: impl std::fmt::Display) -> KeyError {
     KeyError::new(format!("the file {:?} {problem}", path.display().to_string()))
 }

@@ -2,18 +2,20 @@
 
 mod endpoint;
 mod file;
+mod lock;
+mod options;
 mod roll_over;
 mod signing_key;
 #[cfg(test)]
 mod tests;
+mod upkeep;
 
 use std::{
     borrow::Cow,
     fmt,
-    ops::RangeInclusive,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError, RwLock},
-    time::{Duration, SystemTime, UNIX_EPOCH},
+    time::{SystemTime, UNIX_EPOCH},
 };
 
 use bytes::Bytes;
@@ -21,51 +23,55 @@ use resource_protector::{Algorithm, SetupError};
 use serde::Serialize;
 
 pub use self::endpoint::JwksEndpoint;
-use self::signing_key::{SigningKey, check_algorithm};
-use crate::setup::within;
+use self::{
+    lock::Lock,
+    options::{LEEWAY, Times},
+    roll_over::tell_published,
+    signing_key::{SigningKey, check_algorithm},
+};
 
 /// The most keys in a ring.
 const MAX_KEYS: usize = 32;
 
-/// How long resource servers may hold on to a token beyond its end, for the difference of clocks: the most that
-/// `resource_protector` allows.
-const LEEWAY: Duration = Duration::from_secs(300);
-
-/// What `publish_ahead` may be.
-const AHEAD: RangeInclusive<Duration> = Duration::from_secs(60)..=Duration::from_secs(7 * 24 * 3600);
-
 /// The private keys of an issuer: the one that signs, the next one, and those whose tokens still live. Clones share
 /// them.
 ///
-/// A key is replaced without any token being refused: by [`roll_over`](Self::roll_over) the next key is published at
-/// once, and signs only when every resource server has had the time to fetch it
-/// ([`publish_ahead`](Self::publish_ahead)); from then on the one before is retired, and stays published until the last
-/// token that it signed is over ([`keep_retired`](Self::keep_retired)). Which key signs, and which are published, is
-/// decided by the time of the request, so nothing has to run at that moment.
+/// A key is replaced without any token being refused: the next key is published at once, and signs only when every
+/// resource server has had the time to fetch it ([`publish_ahead`](Self::publish_ahead)); from then on the one before is
+/// retired, and stays published until the last token that it signed is over ([`keep_retired`](Self::keep_retired)). Which
+/// key signs, and which are published, is decided by the time of the request, so nothing has to run at that moment.
+///
+/// That happens by itself, every 90 days unless [`roll_over_every`](Self::roll_over_every) says another time, as long as
+/// [`TokenIssuer::run`](crate::TokenIssuer::run) or [`upkeep`](Self::upkeep) does. So a set of keys that was copied once
+/// is no longer enough some day: resource servers fetch it, from the server or, in the same process, from a
+/// [`JwksEndpoint`](crate::endpoints::JwksEndpoint).
 ///
 /// ```
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
-/// use std::time::{Duration, SystemTime};
+/// use std::time::Duration;
 /// use resource_protector::Algorithm;
-/// use resource_protector_issuer::keys::KeyRing;
+/// use resource_protector_issuer::KeyRing;
 ///
 /// # let folder = tempfile::tempdir()?;
 /// # let path = folder.path().join("keys.json");
-/// let keys = KeyRing::open(path, Algorithm::ES256)?;
-/// // once a day, for example
-/// keys.roll_over_after(Duration::from_secs(30 * 24 * 3600), SystemTime::now())?;
-/// keys.forget_retired(SystemTime::now())?;
+/// let keys = KeyRing::open(path, Algorithm::ES256)?.roll_over_every(Duration::from_secs(30 * 24 * 3600))?;
 /// # Ok(())
 /// # }
 /// ```
 ///
 /// # Several processes
 ///
-/// Processes may share a file, but **one** of them, or a command of an administrator, rolls over; the others call
-/// [`reread`](Self::reread) from time to time, at least twice in [`publish_ahead`](Self::publish_ahead): what they serve
-/// lacks a new key until then. Two that roll over at the same moment may lose one of the two new keys: the process that
-/// made it signs with it, and no other knows it, until it rereads. A process that never rereads signs with a retired
-/// key, and its tokens are refused from when that is published no more.
+/// Any number of processes of one user may have the same file, each by the same path, which is no symbolic link. All of
+/// them run the upkeep: the first one that finds that the time has come makes the next key, and the others have it with their next
+/// upkeep, 30 s later at the most. Whoever changes keys holds a lock from reading to writing, so none is lost, and one key is
+/// made. The lock is on a file of the same name with `.lock` behind it, which is empty and has to stay; the operating system
+/// takes it back from a process that is killed. So all processes need to see the locks of each other: on one machine
+/// they do, on a file system of a network where that says so.
+///
+/// A process that may only read the file serves and signs like the others, as long as these make the changes; give it
+/// the same options, and its upkeep fails only while something is due that the others have not done yet. Without upkeep it has to [`reread`](Self::reread) at least twice in
+/// [`publish_ahead`](Self::publish_ahead): what it serves lacks a new key until then, and when its own is published no more,
+/// the tokens that it signs are refused.
 #[derive(Clone)]
 pub struct KeyRing(Arc<Shared>);
 
@@ -77,12 +83,10 @@ struct Shared {
     keys: RwLock<Arc<[Arc<SigningKey>]>>,
     /// Held by whoever changes the keys, from reading to writing.
     changing: Mutex<()>,
-}
-
-#[derive(Clone, Copy)]
-struct Times {
-    publish_ahead: Duration,
-    keep_retired: Duration,
+    /// The name of the key that signed at the last upkeep.
+    signing: Mutex<Option<String>>,
+    /// Held by the upkeep that is going on in behalf of an issuer.
+    upkeep: Arc<tokio::sync::Mutex<()>>,
 }
 
 /// Keys could not be made, read, kept or used. The message quotes nothing of a key.
@@ -106,21 +110,24 @@ impl KeyRing {
     pub fn generate(algorithm: Algorithm) -> Result<Self, SetupError> {
         check_algorithm(algorithm)?;
         let key = SigningKey::generate(algorithm, UNIX_EPOCH).map_err(|error| SetupError::new("keys", error))?;
+        tell_published(&key);
         Ok(Self::of(algorithm, None, vec![key]))
     }
 
     /// The ring in this file: JSON with the private keys, **in clear**. It is made, with one new key, if it is not
-    /// there; then only its owner may read it. Every change replaces it as a whole, so the folder has to be writable.
+    /// there; then only its owner may read it. Every change replaces it as a whole, under a lock on a file beside it, so the
+    /// folder has to be writable; to read the file is enough for who leaves changes to
+    /// [other processes](Self#several-processes).
     ///
     /// The algorithm is that of new keys. Keys of another one that are in the file sign on until the next
     /// [`roll_over`](Self::roll_over).
     ///
-    /// It blocks: the file is read, and a key may have to be made.
+    /// It blocks: the file is read, and a key may have to be made, for which it waits for the lock, 5 s at the most.
     ///
     /// # Errors
     ///
-    /// When no keys are made for the algorithm, the file cannot be read or made, is not of this form, or, on Unix, may
-    /// be read or written by others than its owner.
+    /// When no keys are made for the algorithm, the file cannot be read, made or locked, is not of this form, or, on Unix,
+    /// may be read or written by others than its owner.
     pub fn open(path: impl AsRef<Path>, algorithm: Algorithm) -> Result<Self, SetupError> {
         check_algorithm(algorithm)?;
         let path = path.as_ref();
@@ -128,8 +135,15 @@ impl KeyRing {
             if let Some(keys) = file::read(path)? {
                 return Ok(keys);
             }
+            let _lock = Lock::take(path)?;
+            // By now another process may have made it.
+            if let Some(keys) = file::read(path)? {
+                return Ok(keys);
+            }
             let key = SigningKey::generate(algorithm, UNIX_EPOCH)?;
-            Ok(file::create(path, &[&key])?.unwrap_or_else(|| vec![key]))
+            file::replace(path, &[&key])?;
+            tell_published(&key);
+            Ok(vec![key])
         };
         let keys = open().map_err(|error: KeyError| SetupError::new("keys", error))?;
         Ok(Self::of(algorithm, Some(path.to_owned()), keys))
@@ -139,41 +153,12 @@ impl KeyRing {
         Self(Arc::new(Shared {
             algorithm,
             path,
-            times: RwLock::new(Times {
-                publish_ahead: Duration::from_secs(3600),
-                keep_retired: Duration::from_secs(24 * 3600),
-            }),
+            times: RwLock::default(),
             keys: RwLock::new(in_order(keys.into_iter().map(Arc::new).collect())),
             changing: Mutex::new(()),
+            signing: Mutex::new(None),
+            upkeep: Arc::default(),
         }))
-    }
-
-    /// How long a new key is published before it signs; one hour unless set, 60 s to 7 days. The set may be remembered
-    /// for half of it ([`JwksEndpoint`]), 5 minutes at the most. Resource servers that keep keys for longer than they
-    /// are told, and do not ask again when they meet an unknown `kid`, need more. It holds for all clones, and for the
-    /// keys made from now on.
-    ///
-    /// # Errors
-    ///
-    /// When it is out of these bounds.
-    pub fn publish_ahead(self, ahead: Duration) -> Result<Self, SetupError> {
-        let ahead = within("publish_ahead", ahead, AHEAD)?;
-        self.times_mut(|times| times.publish_ahead = ahead);
-        Ok(self)
-    }
-
-    /// How long a key stays published after it signed for the last time; 24 hours unless set, and 300 s more in any
-    /// case, for clocks that differ. It has to be as long as the longest life of a token that it signs. A `TokenIssuer`
-    /// that gets the ring lengthens it to what it needs. It holds for all clones.
-    #[must_use]
-    pub fn keep_retired(self, keep: Duration) -> Self {
-        self.times_mut(|times| times.keep_retired = keep);
-        self
-    }
-
-    /// Keeps retired keys for as long as the tokens live that they may have signed, if that is longer than was said.
-    pub(crate) fn outlive(&self, longest_lifetime: Duration) {
-        self.times_mut(|times| times.keep_retired = times.keep_retired.max(longest_lifetime));
     }
 
     /// The public keys as a JWK set (RFC 7517 §5): those that sign, will sign, or have signed what is still good.
@@ -204,11 +189,6 @@ impl KeyRing {
         key.ok_or_else(|| KeyError::new("there is no key"))?.sign(typ, claims)
     }
 
-    /// How long the set may be remembered by others. A key that is published now signs only later than that.
-    pub(crate) fn max_age(&self) -> Duration {
-        (self.times().publish_ahead / 2).min(Duration::from_secs(300))
-    }
-
     /// The keys that resource servers need at this moment.
     fn published<'a>(
         &self,
@@ -232,14 +212,6 @@ impl KeyRing {
 
     fn set(&self, keys: Arc<[Arc<SigningKey>]>) {
         *self.0.keys.write().unwrap_or_else(PoisonError::into_inner) = keys;
-    }
-
-    fn times(&self) -> Times {
-        *self.0.times.read().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn times_mut(&self, change: impl FnOnce(&mut Times)) {
-        change(&mut self.0.times.write().unwrap_or_else(PoisonError::into_inner));
     }
 }
 

@@ -2,22 +2,22 @@
 
 use std::{
     sync::{Arc, MutexGuard, PoisonError},
-    time::{Duration, SystemTime},
+    time::SystemTime,
 };
 
-use super::{KeyError, KeyRing, MAX_KEYS, file, in_order, signing_key::SigningKey};
+use super::{KeyError, KeyRing, MAX_KEYS, file, in_order, lock::Lock, signing_key::SigningKey};
 
 /// How keys are replaced.
 impl KeyRing {
     /// Makes and publishes a new key, which signs after [`publish_ahead`](Self::publish_ahead). The one that signs now
-    /// is retired then.
+    /// is retired then. For who does not wait until [`roll_over_every`](Self::roll_over_every) says so.
     ///
-    /// It blocks: a key is made, and the file is read and replaced.
+    /// It blocks: the file is locked, for which it waits 5 s at the most, read and replaced, and a key is made.
     ///
     /// # Errors
     ///
-    /// When a key that does not sign yet is published already, there are 32 keys, or no key can be made or kept.
-    /// Nothing has changed then.
+    /// When a key that does not sign yet is published already, there are 32 keys, the file cannot be locked or replaced,
+    /// or no key can be made. Nothing has changed then.
     pub fn roll_over(&self, now: SystemTime) -> Result<(), KeyError> {
         self.change(|keys| {
             if keys.iter().any(|key| key.signs_from > now) {
@@ -31,65 +31,32 @@ impl KeyRing {
         })
     }
 
-    /// [Rolls over](Self::roll_over) if the newest key is older than this, and says whether it did. The age of a ring's
-    /// first key is counted from the first call.
-    ///
-    /// # Errors
-    ///
-    /// When no key can be made or kept.
-    pub fn roll_over_after(&self, age: Duration, now: SystemTime) -> Result<bool, KeyError> {
-        let mut is_new = false;
-        self.change(|keys| {
-            let mut keys = keys.to_vec();
-            let Some(newest) = keys.last_mut() else {
-                return Ok(keys);
-            };
-            let Some(since) = newest.since else {
-                *newest = Arc::new(newest.counted_since(now)?);
-                return Ok(keys);
-            };
-            let is_waiting = newest.signs_from > now;
-            if !is_waiting && now.duration_since(since).is_ok_and(|passed| passed >= age) {
-                keys.push(Arc::new(self.successor(now)?));
-                is_new = true;
-            }
-            Ok(keys)
-        })?;
-        Ok(is_new)
-    }
-
     /// Puts one new key, which signs at once, in the place of all others: when somebody else may know them. **Every
     /// token that was signed before is refused** as soon as a resource server has fetched the set again, and new ones
-    /// may be refused until then.
+    /// may be refused until then. Other processes on the file sign with what others may know, and publish it, until their
+    /// next upkeep.
+    ///
+    /// It blocks, like [`roll_over`](Self::roll_over).
     ///
     /// # Errors
     ///
-    /// When no key can be made or kept. Nothing has changed then.
+    /// When the file cannot be locked or replaced, or no key can be made. Nothing has changed then.
     pub fn replace_compromised(&self, now: SystemTime) -> Result<(), KeyError> {
-        self.change(|_| {
-            let key = SigningKey::generate(self.0.algorithm, now)?;
-            Ok(vec![Arc::new(key.counted_since(now)?)])
-        })
+        let key = SigningKey::generate(self.0.algorithm, now)?;
+        let key = Arc::new(key.counted_since(now)?);
+        self.change(|_| Ok(vec![Arc::clone(&key)]))?;
+        tracing::warn!(
+            target: "resource_protector_issuer::keys",
+            event = "compromised_keys_replaced",
+            kid = key.kid,
+            alg = key.algorithm.name(),
+            "one new key is in the place of all others, and what they signed is refused"
+        );
+        Ok(())
     }
 
-    /// Deletes the keys that were retired so long ago that none of their tokens lives, and says how many. Such keys are
-    /// published no more in any case.
-    ///
-    /// # Errors
-    ///
-    /// When the file cannot be read or replaced. Nothing has changed then.
-    pub fn forget_retired(&self, now: SystemTime) -> Result<usize, KeyError> {
-        let mut forgotten = 0;
-        self.change(|keys| {
-            let kept: Vec<_> = self.published(keys, now).cloned().collect();
-            forgotten = keys.len() - kept.len();
-            Ok(kept)
-        })?;
-        Ok(forgotten)
-    }
-
-    /// Reads the file again, in which another process may have changed the keys. Nothing happens to a ring that is only
-    /// in memory. It blocks.
+    /// Reads the file again, in which another process may have changed the keys, and changes nothing: for who may not
+    /// write to it. [`upkeep`](Self::upkeep) begins with it. Nothing happens to a ring that is only in memory. It blocks.
     ///
     /// # Errors
     ///
@@ -102,7 +69,7 @@ impl KeyRing {
         Ok(())
     }
 
-    fn successor(&self, now: SystemTime) -> Result<SigningKey, KeyError> {
+    pub(super) fn successor(&self, now: SystemTime) -> Result<SigningKey, KeyError> {
         let signs_from = now
             .checked_add(self.times().publish_ahead)
             .ok_or_else(|| KeyError::new("the new key would sign at a time that no clock can show"))?;
@@ -110,11 +77,13 @@ impl KeyRing {
     }
 
     /// Changes the keys as they are in the file, and there first.
-    fn change(
+    pub(super) fn change(
         &self,
         change: impl FnOnce(&[Arc<SigningKey>]) -> Result<Vec<Arc<SigningKey>>, KeyError>,
     ) -> Result<(), KeyError> {
         let _changing = self.changing();
+        // From before reading to after writing: what another process writes in between would be lost.
+        let _lock = self.0.path.as_deref().map(Lock::take).transpose()?;
         let before = self.read()?.unwrap_or_else(|| self.keys());
         let after = change(&before)?;
         if after.len() > MAX_KEYS {
@@ -128,6 +97,7 @@ impl KeyRing {
             let keys: Vec<&SigningKey> = after.iter().map(|key| &**key).collect();
             file::replace(path, &keys)?;
         }
+        tell_changes(&before, &after);
         self.set(in_order(after));
         Ok(())
     }
@@ -144,4 +114,30 @@ impl KeyRing {
     fn changing(&self) -> MutexGuard<'_, ()> {
         self.0.changing.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+fn tell_changes(before: &[Arc<SigningKey>], after: &[Arc<SigningKey>]) {
+    let has = |keys: &[Arc<SigningKey>], key: &SigningKey| keys.iter().any(|other| other.kid == key.kid);
+    for key in after.iter().filter(|key| !has(before, key)) {
+        tell_published(key);
+    }
+    for key in before.iter().filter(|key| !has(after, key)) {
+        tracing::info!(
+            target: "resource_protector_issuer::keys",
+            event = "key_forgotten",
+            kid = key.kid,
+            alg = key.algorithm.name(),
+            "a key is deleted and published no more"
+        );
+    }
+}
+
+pub(super) fn tell_published(key: &SigningKey) {
+    tracing::info!(
+        target: "resource_protector_issuer::keys",
+        event = "key_published",
+        kid = key.kid,
+        alg = key.algorithm.name(),
+        "a new key is published"
+    );
 }

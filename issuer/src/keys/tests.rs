@@ -1,4 +1,11 @@
-use std::{fs, thread};
+use std::{
+    collections::BTreeMap,
+    fmt, fs,
+    path::Path,
+    sync::{Arc, Barrier, Mutex},
+    thread,
+    time::Duration,
+};
 
 use http::{Method, Request, StatusCode, header};
 use http_body_util::BodyExt as _;
@@ -6,12 +13,15 @@ use jsonwebtoken::{
     DecodingKey, Validation,
     jwk::{Jwk, JwkSet, ThumbprintHash},
 };
-use resource_protector::{JwtValidator, Moment, Presented, TokenValidator as _, testing::TestClock};
+use resource_protector::{Fetch as _, JwtValidator, Moment, Presented, TokenValidator as _, testing::TestClock};
 use serde_json::{Value, json};
 use tower::ServiceExt as _;
+use tracing::field::{Field, Visit};
+use tracing_subscriber::{Layer, Registry, layer::SubscriberExt as _};
 
 use super::*;
 
+const DAY: Duration = Duration::from_secs(86_400);
 const NOW: SystemTime = UNIX_EPOCH;
 const ALGORITHMS: [Algorithm; 4] = [Algorithm::RS256, Algorithm::ES256, Algorithm::ES384, Algorithm::EdDSA];
 
@@ -34,6 +44,13 @@ fn signed(keys: &KeyRing, now: SystemTime) -> String {
 
 fn signed_by(keys: &KeyRing, now: SystemTime) -> String {
     jsonwebtoken::decode_header(signed(keys, now)).unwrap().kid.unwrap()
+}
+
+fn names(folder: &Path) -> Vec<String> {
+    let name = |entry: std::io::Result<fs::DirEntry>| entry.unwrap().file_name().into_string().unwrap();
+    let mut names: Vec<_> = fs::read_dir(folder).unwrap().map(name).collect();
+    names.sort();
+    names
 }
 
 fn verifies(token: &str, set: &JwkSet) -> bool {
@@ -134,9 +151,10 @@ fn a_retired_key_is_published_until_its_last_token_and_the_difference_of_clocks_
     keys.roll_over(at(0)).unwrap();
     // 60 s ahead, 1000 s of life, 300 s between clocks.
     assert!(verifies(&last, &set(&keys, at(1359))));
-    assert_eq!(keys.forget_retired(at(1359)).unwrap(), 0);
+    keys.upkeep(at(1359)).unwrap();
+    assert_eq!(kids(&keys, at(0)).len(), 2);
     assert!(!verifies(&last, &set(&keys, at(1360))));
-    assert_eq!(keys.forget_retired(at(1360)).unwrap(), 1);
+    keys.upkeep(at(1360)).unwrap();
     assert_eq!(kids(&keys, at(0)).len(), 1);
     assert!(verifies(&signed(&keys, at(1360)), &set(&keys, at(1360))));
 }
@@ -146,10 +164,28 @@ fn a_retired_key_stays_for_as_long_as_the_tokens_live_whatever_was_said() {
     let keys = KeyRing::generate(Algorithm::ES256)
         .unwrap()
         .keep_retired(Duration::ZERO);
-    keys.outlive(Duration::from_secs(1000));
+    keys.outlive(Duration::from_secs(1000)).unwrap();
     keys.roll_over(at(0)).unwrap();
     assert_eq!(kids(&keys, at(3600 + 1299)).len(), 2);
     assert_eq!(kids(&keys, at(3600 + 1300)).len(), 1);
+}
+
+#[test]
+fn keys_that_would_come_faster_than_they_can_be_forgotten_are_a_set_up_error() {
+    let keys = || {
+        let keys = KeyRing::generate(Algorithm::ES256).unwrap().roll_over_every(DAY);
+        keys.unwrap()
+    };
+    // 30 days, less one hour ahead and 300 s between clocks.
+    let most = 30 * DAY - Duration::from_secs(3600 + 300);
+    keys().outlive(most).unwrap();
+    let error = keys().outlive(most + Duration::from_secs(1)).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "roll_over_every: expected 86401 s at least, as retired keys are kept for 2588101 s and a ring has 32 keys, got \
+         86400 s"
+    );
+    keys().roll_over_by_hand_alone().outlive(366 * DAY).unwrap();
 }
 
 #[test]
@@ -164,14 +200,74 @@ fn a_second_roll_over_waits_for_the_first() {
 
 #[test]
 fn keys_roll_over_by_age_once() {
+    let keys = KeyRing::generate(Algorithm::ES256).unwrap().keep_retired(365 * DAY);
+    let keys = keys.roll_over_every(DAY).unwrap();
+    for (now, count) in [
+        (0, 1),
+        (86_399, 1),
+        (86_400, 2),
+        (86_400, 2),
+        (2 * 86_400 - 1, 2),
+        (2 * 86_400, 3),
+    ] {
+        keys.upkeep(at(now)).unwrap();
+        assert_eq!(kids(&keys, at(now)).len(), count, "{now}");
+    }
+}
+
+#[test]
+fn unless_told_otherwise_keys_roll_over_every_90_days() {
     let keys = KeyRing::generate(Algorithm::ES256).unwrap();
-    let day = Duration::from_secs(86_400);
-    assert!(!keys.roll_over_after(day, at(0)).unwrap());
-    assert!(!keys.roll_over_after(day, at(86_399)).unwrap());
-    assert!(keys.roll_over_after(day, at(86_400)).unwrap());
-    assert!(!keys.roll_over_after(day, at(86_400)).unwrap());
-    assert!(!keys.roll_over_after(day, at(2 * 86_400 - 1)).unwrap());
-    assert!(keys.roll_over_after(day, at(2 * 86_400)).unwrap());
+    for (now, count) in [(0, 1), (90 * 86_400 - 1, 1), (90 * 86_400, 2)] {
+        keys.upkeep(at(now)).unwrap();
+        assert_eq!(kids(&keys, at(now)).len(), count, "{now}");
+    }
+}
+
+#[test]
+fn rolled_over_by_hand_alone_a_key_signs_for_ever_and_retired_ones_are_forgotten() {
+    let keys = KeyRing::generate(Algorithm::ES256).unwrap().roll_over_by_hand_alone();
+    keys.upkeep(at(0)).unwrap();
+    keys.upkeep(at(100 * 365 * 86_400)).unwrap();
+    assert_eq!(kids(&keys, at(0)).len(), 1);
+    keys.roll_over(at(100 * 365 * 86_400)).unwrap();
+    keys.upkeep(at(101 * 365 * 86_400)).unwrap();
+    assert_eq!(kids(&keys, at(0)).len(), 1);
+}
+
+#[test]
+fn the_time_between_roll_overs_has_bounds() {
+    for seconds in [0, 3599, 3 * 366 * 86_400 + 1] {
+        let keys = KeyRing::generate(Algorithm::EdDSA).unwrap();
+        let error = keys.roll_over_every(Duration::from_secs(seconds)).unwrap_err();
+        assert_eq!(error.option(), "roll_over_every");
+    }
+}
+
+#[test]
+fn keys_sign_for_as_long_as_they_are_published_ahead_in_whichever_order_the_two_are_set() {
+    let keys = || KeyRing::generate(Algorithm::EdDSA).unwrap();
+    let ahead = Duration::from_secs(7200);
+    let error = keys()
+        .publish_ahead(ahead)
+        .unwrap()
+        .roll_over_every(2 * ahead - Duration::from_secs(1));
+    assert_eq!(
+        error.unwrap_err().to_string(),
+        "roll_over_every: expected 14400 s at least, twice publish_ahead, got 14399 s: set publish_ahead first, or roll \
+         over less often"
+    );
+    let error = keys()
+        .roll_over_every(2 * ahead)
+        .unwrap()
+        .publish_ahead(ahead + Duration::from_secs(1));
+    assert_eq!(
+        error.unwrap_err().to_string(),
+        "publish_ahead: expected 7200 s at the most, half of roll_over_every, got 7201 s: set roll_over_every first, or \
+         publish for less long"
+    );
+    keys().publish_ahead(ahead).unwrap().roll_over_every(2 * ahead).unwrap();
+    keys().roll_over_every(2 * ahead).unwrap().publish_ahead(ahead).unwrap();
 }
 
 #[test]
@@ -224,8 +320,8 @@ fn keys_outlive_a_restart_in_their_file() {
             assert!(verifies(&signed(&before, now), &set(&after, now)));
             assert_eq!(signed_by(&before, now), signed_by(&after, now));
         }
-        // Nothing is left beside it.
-        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+        // Nothing else is left beside it.
+        assert_eq!(names(folder.path()), ["keys.json", "keys.json.lock"]);
     }
 }
 
@@ -233,11 +329,14 @@ fn keys_outlive_a_restart_in_their_file() {
 fn the_age_of_a_key_outlives_a_restart() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("keys.json");
-    let day = Duration::from_secs(86_400);
-    let open = || KeyRing::open(&path, Algorithm::ES256).unwrap();
-    assert!(!open().roll_over_after(day, at(0)).unwrap());
-    assert!(!open().roll_over_after(day, at(86_399)).unwrap());
-    assert!(open().roll_over_after(day, at(86_400)).unwrap());
+    for (now, count) in [(0, 1), (86_399, 1), (86_400, 2)] {
+        let keys = KeyRing::open(&path, Algorithm::ES256)
+            .unwrap()
+            .roll_over_every(DAY)
+            .unwrap();
+        keys.upkeep(at(now)).unwrap();
+        assert_eq!(kids(&keys, at(now)).len(), count, "{now}");
+    }
 }
 
 #[test]
@@ -276,7 +375,163 @@ fn processes_that_start_at_the_same_time_agree_on_the_first_key() {
         threads.into_iter().map(|thread| thread.join().unwrap()).collect()
     });
     assert!(found.iter().all(|kids| *kids == found[0]), "{found:?}");
-    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+    assert_eq!(names(folder.path()), ["keys.json", "keys.json.lock"]);
+}
+
+#[test]
+fn rings_that_do_the_upkeep_of_one_file_at_once_make_one_successor_and_lose_no_key() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("keys.json");
+    let open = || {
+        let keys = KeyRing::open(&path, Algorithm::ES256).unwrap().keep_retired(365 * DAY);
+        keys.roll_over_every(DAY).unwrap()
+    };
+    let rings: Vec<_> = (0..8).map(|_| open()).collect();
+    rings[0].upkeep(at(0)).unwrap();
+    let mut before = kids(&rings[0], at(0));
+    for day in 1..=10 {
+        let now = at(day * 86_400);
+        thread::scope(|scope| {
+            for ring in &rings {
+                scope.spawn(move || ring.upkeep(now).unwrap());
+            }
+        });
+        let after = kids(&open(), now);
+        assert_eq!(after.len(), before.len() + 1);
+        assert_eq!(after[..before.len()], before);
+        for ring in &rings {
+            assert_eq!(kids(ring, now), after);
+        }
+        before = after;
+    }
+}
+
+#[test]
+fn of_several_that_roll_over_one_file_by_hand_at_once_one_does() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("keys.json");
+    let rings: Vec<_> = (0..8)
+        .map(|_| KeyRing::open(&path, Algorithm::ES256).unwrap())
+        .collect();
+    let start = Barrier::new(rings.len());
+    let roll_over = |ring: &KeyRing| {
+        start.wait();
+        ring.roll_over(at(0)).is_ok()
+    };
+    let done: Vec<bool> = thread::scope(|scope| {
+        let threads: Vec<_> = rings.iter().map(|ring| scope.spawn(|| roll_over(ring))).collect();
+        threads.into_iter().map(|thread| thread.join().unwrap()).collect()
+    });
+    assert_eq!(done.iter().filter(|done| **done).count(), 1, "{done:?}");
+    assert_eq!(kids(&KeyRing::open(&path, Algorithm::ES256).unwrap(), at(0)).len(), 2);
+}
+
+#[test]
+fn where_nothing_can_be_locked_keys_are_read_and_sign_and_a_change_is_an_error() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("keys.json");
+    KeyRing::open(&path, Algorithm::ES256).unwrap().upkeep(at(0)).unwrap();
+    fs::remove_file(folder.path().join("keys.json.lock")).unwrap();
+    // Not even the superuser writes to a folder as to a file.
+    fs::create_dir(folder.path().join("keys.json.lock")).unwrap();
+    let keys = KeyRing::open(&path, Algorithm::ES256)
+        .unwrap()
+        .roll_over_every(DAY)
+        .unwrap();
+    let before = kids(&keys, at(0));
+    keys.reread().unwrap();
+    keys.upkeep(at(86_399)).unwrap();
+    for refused in [
+        keys.upkeep(at(86_400)),
+        keys.roll_over(at(0)),
+        keys.replace_compromised(at(0)),
+    ] {
+        let error = refused.unwrap_err().to_string();
+        assert!(error.contains(r#"keys.json.lock" cannot be opened: "#), "{error}");
+    }
+    assert_eq!(kids(&keys, at(86_400)), before);
+    assert!(verifies(&signed(&keys, at(86_400)), &set(&keys, at(86_400))));
+}
+
+#[test]
+fn what_a_process_has_left_that_was_killed_while_it_wrote_stands_in_nobody_s_way() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("keys.json");
+    let keys = KeyRing::open(&path, Algorithm::ES256).unwrap();
+    fs::write(folder.path().join("keys.json.new"), r#"{"keys":[{"alg":"#).unwrap();
+    keys.roll_over(at(0)).unwrap();
+    assert_eq!(names(folder.path()), ["keys.json", "keys.json.lock"]);
+    assert_eq!(
+        kids(&KeyRing::open(&path, Algorithm::ES256).unwrap(), at(0)),
+        kids(&keys, at(0))
+    );
+}
+
+/// Keeps the fields of all events, but for the message.
+#[derive(Clone, Default)]
+struct Trail(Arc<Mutex<Vec<BTreeMap<&'static str, String>>>>);
+
+impl Trail {
+    /// Takes the events so far: their level, name, key and algorithm.
+    fn take(&self) -> Vec<[String; 4]> {
+        let field = |event: &BTreeMap<_, _>, name| event.get(name).cloned().unwrap_or_default();
+        let events = std::mem::take(&mut *self.0.lock().unwrap());
+        let events = events.iter();
+        events
+            .map(|event| ["level", "event", "kid", "alg"].map(|name| field(event, name)))
+            .collect()
+    }
+}
+
+struct Fields<'a>(&'a mut BTreeMap<&'static str, String>);
+
+impl Visit for Fields<'_> {
+    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
+        self.0.insert(field.name(), format!("{value:?}"));
+    }
+
+    fn record_str(&mut self, field: &Field, value: &str) {
+        self.0.insert(field.name(), value.to_owned());
+    }
+}
+
+impl<S: tracing::Subscriber> Layer<S> for Trail {
+    fn on_event(&self, event: &tracing::Event<'_>, _: tracing_subscriber::layer::Context<'_, S>) {
+        if event.metadata().target() == "resource_protector_issuer::keys" {
+            let mut fields = BTreeMap::from([("level", event.metadata().level().to_string())]);
+            event.record(&mut Fields(&mut fields));
+            self.0.lock().unwrap().push(fields);
+        }
+    }
+}
+
+#[test]
+fn what_becomes_of_keys_is_told_by_events_with_their_names() {
+    let trail = Trail::default();
+    let _guard = tracing::subscriber::set_default(Registry::default().with(trail.clone()));
+    let keys = KeyRing::generate(Algorithm::ES256).unwrap();
+    let event = |level: &str, event: &str, kid: &str| [level, event, kid, "ES256"].map(str::to_owned);
+    let first = signed_by(&keys, at(0));
+    assert_eq!(trail.take(), [event("INFO", "key_published", &first)]);
+    keys.upkeep(at(0)).unwrap();
+    assert_eq!(trail.take(), [[""; 4]; 0]);
+    keys.upkeep(at(90 * 86_400)).unwrap();
+    let second = kids(&keys, at(0))[1].clone();
+    assert_eq!(trail.take(), [event("INFO", "key_published", &second)]);
+    keys.upkeep(at(90 * 86_400 + 3600)).unwrap();
+    assert_eq!(trail.take(), [event("INFO", "key_signs", &second)]);
+    keys.upkeep(at(92 * 86_400)).unwrap();
+    assert_eq!(trail.take(), [event("INFO", "key_forgotten", &first)]);
+    keys.replace_compromised(at(92 * 86_400)).unwrap();
+    let third = signed_by(&keys, at(92 * 86_400));
+    assert_eq!(
+        trail.take(),
+        [
+            event("INFO", "key_published", &third),
+            event("INFO", "key_forgotten", &second),
+            event("WARN", "compromised_keys_replaced", &third)
+        ]
+    );
 }
 
 #[cfg(unix)]
@@ -397,4 +652,32 @@ async fn head_tells_the_length_without_the_set_and_other_methods_are_not_allowed
     let (parts, _) = asked(&endpoint, by(Method::POST)).await;
     assert_eq!(parts.status, StatusCode::METHOD_NOT_ALLOWED);
     assert_eq!(parts.headers[header::ALLOW], "GET, HEAD");
+}
+
+#[tokio::test]
+async fn a_validator_of_the_same_process_asks_for_the_set_by_no_network_and_reads_as_much_as_it_wants() {
+    let keys = KeyRing::generate(Algorithm::ES256).unwrap();
+    let endpoint = JwksEndpoint::new(keys.clone()).clock(TestClock::at(at(0)));
+    let set = keys.jwks(at(0));
+    let answer = endpoint.fetch(Request::new(Bytes::new()), set.len()).await.unwrap();
+    assert_eq!((answer.status(), answer.body()), (StatusCode::OK, &set));
+    assert!(endpoint.fetch(Request::new(Bytes::new()), set.len() - 1).await.is_err());
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_upkeep_that_hangs_is_an_error_after_ten_seconds_and_holds_no_second_thread() {
+    let keys = KeyRing::generate(Algorithm::ES256).unwrap();
+    let hanging = Arc::clone(&keys.0.upkeep).lock_owned().await;
+    let began = tokio::time::Instant::now();
+    let error = keys.upkeep_on_another_thread(at(0)).await.unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "the file of keys cannot be read or replaced within 10 s: the file system hangs"
+    );
+    assert_eq!(began.elapsed(), Duration::from_secs(10));
+    // It has not begun: the age of the key is not counted.
+    assert_eq!(keys.keys()[0].since, None);
+    drop(hanging);
+    keys.upkeep_on_another_thread(at(0)).await.unwrap();
+    assert_eq!(keys.keys()[0].since, Some(at(0)));
 }

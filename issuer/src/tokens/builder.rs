@@ -144,8 +144,8 @@ impl TokenIssuerBuilder {
     ///
     /// # Errors
     ///
-    /// When access tokens live longer than the list knows of revocations, or when the store belongs to another issuer or cannot be
-    /// reached.
+    /// When access tokens live longer than the list knows of revocations, or so long that a [`KeyRing`](crate::KeyRing) that
+    /// rolls over as often as this one has no room for the keys; when the store belongs to another issuer or cannot be reached.
     pub async fn open(self) -> Result<TokenIssuer, SetupError> {
         if let Some(longest) = self.access.longest_lifetime()
             && self.lives.access_token > longest
@@ -161,7 +161,7 @@ impl TokenIssuerBuilder {
             ));
         }
         if let Form::Jwt(keys) = &self.access.form {
-            keys.outlive(self.lives.access_token);
+            keys.outlive(self.lives.access_token)?;
         }
         let issuer = TokenIssuer(Arc::new(Inner {
             issuer: self.issuer,

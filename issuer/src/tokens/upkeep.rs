@@ -6,12 +6,10 @@ use resource_protector::SetupError;
 
 use super::{
     TokenError, TokenErrorKind, TokenIssuer,
-    access::Form,
     ledger::Decision,
     records::{By, Record as _, Revoked, Session, StoreOf},
 };
 use crate::{
-    keys::KeyError,
     store::{Change, Id, Key, Kind, Was},
     time::Millis,
 };
@@ -21,8 +19,11 @@ const INTERVAL: Duration = Duration::from_secs(30);
 
 impl TokenIssuer {
     /// Keeps house, for as long as it is polled: every 30 s it tells the list of revocations what the store knows, because a
-    /// process was stopped in between, the list could not be reached, or another process has told a list of its own; and
-    /// deletes what has expired. Spawn it, or poll it beside the server; dropping it does no harm.
+    /// process was stopped in between, the list could not be reached, or another process has told a list of its own;
+    /// deletes what has expired; and sees to the keys: it has what another process has changed in their file, and, on a
+    /// thread that may block, rolls over when [the time has come](crate::KeyRing::roll_over_every) and forgets retired
+    /// ones. Each of these is done whether or not the others fail, and an error is the event `upkeep_failed`. Spawn it, or
+    /// poll it beside the server; dropping it does no harm. Any number of processes may run it.
     ///
     /// # Panics
     ///
@@ -45,23 +46,28 @@ impl TokenIssuer {
     ///
     /// # Errors
     ///
-    /// When the store or the list cannot be reached.
+    /// When the store or the list cannot be reached, or the file of keys cannot be read, locked or replaced, which is waited
+    /// for for 10 s. The rest was done all the same.
+    ///
+    /// # Panics
+    ///
+    /// Outside of a tokio runtime with its timer, if access tokens are JWTs.
     pub async fn upkeep(&self) -> Result<usize, TokenError> {
         // All of it, told or not: another process on the same store may have told a list of its own.
         let told = self.tell_all().await;
-        let forgotten = self.forget_keys();
         // What is over goes whatever the others say: rows would pile up for as long as a list is full or away.
         let deleted = self.delete_expired().await;
-        told.and(forgotten).and(deleted)
+        // Last, since a file may keep it waiting.
+        let keys = self.keep_keys().await;
+        told.and(keys).and(deleted)
     }
 
-    fn forget_keys(&self) -> Result<(), TokenError> {
-        let Form::Jwt(keys) = &self.0.access.form else {
+    async fn keep_keys(&self) -> Result<(), TokenError> {
+        let Some(keys) = self.keys() else {
             return Ok(());
         };
-        let forgotten = keys.forget_retired(self.now().wall);
-        let problem = |error: KeyError| TokenError::new(TokenErrorKind::Unavailable, error.to_string());
-        forgotten.map(drop).map_err(problem)
+        let kept = keys.upkeep_on_another_thread(self.now().wall).await;
+        kept.map_err(|error| TokenError::new(TokenErrorKind::Unavailable, format!("keys: {error}")))
     }
 
     /// Deletes what has expired, and says how many rows that were.

@@ -13,6 +13,7 @@
 mod endpoints;
 mod examples;
 mod faults;
+mod keys;
 mod profiles;
 mod server;
 mod servers;
