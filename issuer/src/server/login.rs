@@ -54,10 +54,9 @@ impl Logins {
         Self { key, lifetime }
     }
 
-    /// The same, for log-ins that last so long.
-    pub(super) fn lasting(mut self, lifetime: Duration) -> Self {
+    /// Lets log-ins that are made from now on last so long.
+    pub(super) fn set_lifetime(&mut self, lifetime: Duration) {
         self.lifetime = lifetime;
-        self
     }
 
     /// The log-in of somebody who has just typed the right password. Each has an identifier of its own: one that somebody

@@ -4,6 +4,8 @@ mod authorization;
 mod authorization_server;
 mod authorize;
 mod browser;
+mod builder;
+mod frontend;
 mod headers;
 #[cfg(feature = "legacy-grants")]
 mod legacy;
@@ -13,7 +15,4 @@ pub mod pages;
 mod seal;
 
 use self::authorization_server::{AUTHORIZE, INTROSPECT, JWKS, REVOKE, TOKEN};
-pub use self::{
-    authorization_server::{AuthorizationServer, AuthorizationServerBuilder},
-    seal::SealingKey,
-};
+pub use self::{authorization_server::AuthorizationServer, builder::AuthorizationServerBuilder, seal::SealingKey};
