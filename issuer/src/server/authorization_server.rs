@@ -11,7 +11,7 @@ use http::{
 use http_body::Body;
 use http_body_util::Full;
 
-use super::{authorization::AuthorizationEndpoint, headers::not_allowed};
+use super::{authorization::AuthorizationEndpoint, headers::not_allowed, logout::LogoutEndpoint};
 use crate::{
     endpoints::{Answer, BoxError, IntrospectionEndpoint, RevocationEndpoint, TokenEndpoint, service},
     keys::JwksEndpoint,
@@ -23,6 +23,7 @@ pub(super) const TOKEN: &str = "/token";
 pub(super) const REVOKE: &str = "/revoke";
 pub(super) const INTROSPECT: &str = "/introspect";
 pub(super) const JWKS: &str = "/jwks";
+pub(super) const LOGOUT: &str = "/logout";
 
 /// An authorization server: it logs users in, asks them what clients may do, and issues tokens. A tower service; clones share
 /// everything.
@@ -34,9 +35,15 @@ pub(super) const JWKS: &str = "/jwks";
 /// | `/revoke` | RFC 7009 |
 /// | `/introspect` | RFC 7662, for clients that are registered as resource servers |
 /// | `/jwks` | the public keys, where access tokens are JWTs |
+/// | `/logout` | asks whether to log out of the server itself, and does |
 ///
 /// Metadata are at `/.well-known/oauth-authorization-server`, followed by the issuer's path (RFC 8414 §3.1). Everything else is
 /// 404. With axum: `Router::new().fallback_service(server)`, not nested, because it takes the whole path.
+///
+/// `/logout` is for links: a page whose button ends the log-in of this browser, so that the next client is asked for a password
+/// again, and a cookie that was copied is good no more. It ends no session of a client, which has its own log-out, and reads no
+/// parameter, so nobody is led on from there. The log-out that a client begins (OpenID Connect RP-Initiated Logout) is not there;
+/// whatever somebody is logged in to ends by [`TokenIssuer::logout_everywhere`](crate::TokenIssuer::logout_everywhere).
 ///
 /// It has to be reached by TLS, which ends before it; for an `http` issuer, which has to be on a loopback host, it is as open
 /// as that.
@@ -45,6 +52,7 @@ pub struct AuthorizationServer(pub(super) Arc<Endpoints>);
 
 pub(super) struct Endpoints {
     pub(super) authorize: AuthorizationEndpoint,
+    pub(super) logout: LogoutEndpoint,
     pub(super) token: TokenEndpoint,
     pub(super) revoke: RevocationEndpoint,
     pub(super) introspect: IntrospectionEndpoint,
@@ -77,6 +85,7 @@ impl Endpoints {
         }
         match (path.strip_prefix(self.path.as_str()), &self.jwks) {
             (Some(AUTHORIZE), _) => self.authorize.answer(parts, body).await,
+            (Some(LOGOUT), _) => self.logout.answer(parts, body).await,
             (Some(TOKEN), _) => self.token.answer(parts, body).await,
             (Some(REVOKE), _) => self.revoke.answer(parts, body).await,
             (Some(INTROSPECT), _) => self.introspect.answer(parts, body).await,

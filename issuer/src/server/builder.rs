@@ -6,12 +6,13 @@ use http::{Uri, request::Parts};
 use resource_protector::SetupError;
 
 use super::{
-    AUTHORIZE, AuthorizationServer, SealingKey,
+    AUTHORIZE, AuthorizationServer, LOGOUT, SealingKey,
     authorization::{AuthorizationEndpoint, Peer},
     authorization_server::Endpoints,
     browser::Site,
     frontend::Frontend,
     login::Logins,
+    logout::LogoutEndpoint,
     metadata::Metadata,
     pages::{DefaultPages, Pages},
 };
@@ -175,7 +176,7 @@ impl AuthorizationServerBuilder {
     }
 
     /// For how long somebody who has logged in here is not asked for the password again; 8 hours unless set. Whoever finds the
-    /// browser open within that time gets codes for clients.
+    /// browser open within that time gets codes for clients, unless its user has logged out at `/logout`.
     ///
     /// # Errors
     ///
@@ -220,6 +221,10 @@ impl AuthorizationServerBuilder {
         let path = path_of(&name);
         let clock = self.issuer.clock();
         Ok(AuthorizationServer(Arc::new(Endpoints {
+            logout: LogoutEndpoint {
+                frontend: self.authorize.frontend.clone(),
+                path: format!("{path}{LOGOUT}"),
+            },
             authorize: self.authorize,
             revoke: RevocationEndpoint::new(self.issuer.clone(), self.authentication.clone()),
             introspect: self.introspect.authenticated_by(self.authentication),

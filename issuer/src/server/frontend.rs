@@ -10,6 +10,7 @@ use resource_protector::StoreError;
 
 use super::{
     browser::{BrowserId, Cookie, Site},
+    ended,
     headers::{Forms, html},
     login::{Login, Logins},
     pages::{ErrorPage, HiddenField, Pages, Trouble},
@@ -93,11 +94,14 @@ impl Frontend {
         self.logins.read(cookie, self.issuer.now().wall)
     }
 
-    /// Who is logged in: somebody who may still log in, and was not logged out everywhere since.
+    /// Who is logged in: somebody who may still log in, and was not logged out since, here or everywhere.
     pub(super) async fn logged_in(&self, headers: &HeaderMap) -> Result<Option<(Login, User)>, Stop> {
         let Some(login) = self.sealed_login(headers) else {
             return Ok(None);
         };
+        if ended::is_ended(&self.issuer.store(), &login).await? {
+            return Ok(None);
+        }
         let user = self.users.find(&login.subject).await?.filter(|user| user.is_active);
         let is_current = self.issuer.logouts_of(&login.subject).await? == login.epoch;
         Ok(user.filter(|_| is_current).map(|user| (login, user)))
@@ -111,6 +115,12 @@ impl Frontend {
             answer.headers_mut().append(SET_COOKIE, cookie);
         }
         answer
+    }
+
+    /// The answer, by which the browser is logged out. What it forgets is good no more, whoever has a copy.
+    pub(super) async fn log_out(&self, login: &Login, answer: Answer) -> Result<Answer, Stop> {
+        ended::end(&self.issuer.store(), login).await?;
+        Ok(self.forget_login(answer))
     }
 
     /// The answer, by which the browser forgets its log-in.

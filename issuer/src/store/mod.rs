@@ -120,6 +120,8 @@ pub enum Kind {
     Consent,
     /// A revocation, for the lists that have to learn of it.
     CutOff,
+    /// A log-in at the authorization server that was ended before its time.
+    EndedLogin,
     /// Whose tokens the store is for.
     Issuer,
     /// A refresh token.
@@ -134,13 +136,14 @@ pub enum Kind {
 
 impl Kind {
     /// All of them.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::AccessToken,
         Self::Assertion,
         Self::Client,
         Self::Code,
         Self::Consent,
         Self::CutOff,
+        Self::EndedLogin,
         Self::Issuer,
         Self::RefreshToken,
         Self::Session,
@@ -157,6 +160,7 @@ impl Kind {
             Self::Code => "code",
             Self::Consent => "consent",
             Self::CutOff => "cut_off",
+            Self::EndedLogin => "ended_login",
             Self::Issuer => "issuer",
             Self::RefreshToken => "refresh_token",
             Self::Session => "session",

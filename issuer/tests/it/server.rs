@@ -25,7 +25,7 @@ use resource_protector_issuer::{
 use serde_json::{Value, json};
 use tower::ServiceExt as _;
 
-use crate::support::{API, terms};
+use crate::support::{API, Breakable, terms};
 
 const ISSUER: &str = "https://auth.test";
 const PASSWORD: &str = "correct horse battery staple";
@@ -40,6 +40,7 @@ struct Town {
     users: StoredUsers,
     alice: User,
     issuer: TokenIssuer,
+    store: Breakable,
     clock: TestClock,
 }
 
@@ -82,7 +83,8 @@ impl Town {
         let list = MemoryRevocationList::new(terms()).clock(clock.clone());
         let keys = KeyRing::generate(Algorithm::ES256).unwrap();
         let access = AccessTokens::jwt(keys, list).unwrap();
-        let issuer = TokenIssuer::builder(name, API, MemoryStore::new(), access)
+        let store = Breakable::default();
+        let issuer = TokenIssuer::builder(name, API, store.clone(), access)
             .unwrap()
             .subject_rule(users.clone())
             .clock(clock.clone())
@@ -97,6 +99,7 @@ impl Town {
             users,
             alice,
             issuer,
+            store,
             clock,
         }
     }
@@ -249,6 +252,11 @@ impl Browser<'_> {
     async fn decide(&mut self, page: &Page, decision: &str) -> Page {
         let proof = page.field("proof");
         let fields = [("form", "consent"), ("proof", &proof), ("decision", decision)];
+        self.post(&page.action(), &fields).await
+    }
+
+    async fn logout(&mut self, page: &Page) -> Page {
+        let fields = [("form", "logout"), ("proof", &page.field("proof"))];
         self.post(&page.action(), &fields).await
     }
 
@@ -418,6 +426,148 @@ async fn who_uses_another_account_is_logged_out_and_asked_who_they_are() {
 }
 
 #[tokio::test]
+async fn who_logs_out_of_the_server_is_asked_for_the_password_again() {
+    let town = Town::new().await;
+    let mut browser = town.browser();
+    let page = browser.come_in(&web()).await;
+    browser.decide(&page, "allow").await;
+    let page = browser.get("/logout").await;
+    assert!(page.status == 200 && page.text.contains("You are signed in as <strong>alice</strong>"));
+    // To ask changes nothing.
+    assert_eq!(browser.get(&web()).await.status, 303);
+    let page = browser.logout(&page).await;
+    assert!(page.status == 200 && page.text.contains("You are signed out"));
+    assert!(browser.get(&web()).await.is_login());
+}
+
+#[tokio::test]
+async fn where_nobody_is_logged_in_the_page_for_logging_out_says_so() {
+    let town = Town::new().await;
+    let mut browser = town.browser();
+    let page = browser.get("/logout").await;
+    assert!(page.status == 200 && page.text.contains("Nobody is signed in") && !page.text.contains("<form"));
+    let page = browser.post("/logout", &[("proof", "")]).await;
+    assert!(page.status == 200 && page.text.contains("Nobody is signed in"));
+}
+
+#[tokio::test]
+async fn a_cookie_that_was_copied_is_good_no_more_after_a_log_out_and_other_log_ins_are() {
+    let town = Town::new().await;
+    let (mut browser, mut elsewhere) = (town.browser(), town.browser());
+    let page = browser.come_in(&web()).await;
+    browser.decide(&page, "allow").await;
+    elsewhere.come_in(&web()).await;
+    let mut copy = browser.clone();
+    assert_eq!(copy.get(&web()).await.status, 303);
+    let page = browser.get("/logout").await;
+    browser.logout(&page).await;
+    assert!(copy.get(&web()).await.is_login());
+    // Not even after the upkeep, as long as the cookie says that it is good.
+    town.clock.advance(Duration::from_secs(8 * 3600 - 1));
+    town.issuer.upkeep().await.unwrap();
+    assert!(copy.get(&web()).await.is_login());
+    assert_eq!(elsewhere.get(&web()).await.status, 303);
+}
+
+#[tokio::test]
+async fn a_cookie_that_was_copied_is_good_no_more_when_another_account_is_used() {
+    let town = Town::new().await;
+    let mut browser = town.browser();
+    let page = browser.come_in(&web()).await;
+    let mut copy = browser.clone();
+    assert!(copy.get(&web()).await.is_consent());
+    browser.decide(&page, "switch").await;
+    assert!(copy.get(&web()).await.is_login());
+}
+
+#[tokio::test]
+async fn a_log_out_of_the_server_ends_no_session_of_a_client() {
+    let town = Town::new().await;
+    let mut browser = town.browser();
+    let page = browser.come_in(&phone()).await;
+    let answer = browser.decide(&page, "allow").await.answer();
+    let exchange = form(&[
+        ("grant_type", "authorization_code"),
+        ("code", &answer["code"]),
+        ("redirect_uri", "https://phone.test/cb"),
+        ("code_verifier", VERIFIER),
+    ]);
+    let tokens = town.token(&exchange).await.json();
+    let page = browser.get("/logout").await;
+    browser.logout(&page).await;
+    let access = tokens["access_token"].as_str().unwrap();
+    assert!(town.issuer.introspect(access).await.unwrap().is_some());
+}
+
+#[tokio::test]
+async fn csrf_no_form_but_our_own_for_this_browser_and_this_log_in_logs_anybody_out() {
+    let town = Town::new().await;
+    let (mut mallory, mut alice) = (town.browser(), town.browser());
+    mallory.come_in(&web()).await;
+    let page = alice.come_in(&web()).await;
+    let consent = page.field("proof");
+    alice.decide(&page, "allow").await;
+    let theirs = mallory.get("/logout").await.field("proof");
+    for proof in ["", &theirs, &consent] {
+        let page = alice.post("/logout", &[("form", "logout"), ("proof", proof)]).await;
+        assert!(page.status == 403 && page.text.contains("role=\"alert\"") && page.text.contains("<form"));
+        assert!(!page.headers.contains_key(header::SET_COOKIE));
+    }
+    let own = alice.get("/logout").await.field("proof");
+    for (name, value) in [("origin", "https://evil.test"), ("sec-fetch-site", "cross-site")] {
+        let request = Request::post("/logout")
+            .header(header::CONTENT_TYPE, "application/x-www-form-urlencoded")
+            .header(name, value);
+        let page = alice.send(request, form(&[("form", "logout"), ("proof", &own)])).await;
+        assert!(
+            page.status == 403 && !page.headers.contains_key(header::SET_COOKIE),
+            "{name}: {value}"
+        );
+    }
+    assert_eq!(alice.get(&web()).await.status, 303);
+}
+
+#[tokio::test]
+async fn open_redirect_a_log_out_leads_nowhere() {
+    let town = Town::new().await;
+    let mut browser = town.browser();
+    browser.come_in(&web()).await;
+    let query = form(&[
+        ("post_logout_redirect_uri", "https://evil.test"),
+        ("redirect_uri", "https://app.test/cb"),
+        ("client_id", "web"),
+    ]);
+    let url = format!("/logout?{query}");
+    let asked = browser.get(&url).await;
+    let proof = asked.field("proof");
+    let fields = [("proof", proof.as_str()), ("redirect_uri", "https://evil.test")];
+    let done = browser.post(&url, &fields).await;
+    assert!(done.text.contains("You are signed out"));
+    for page in [asked, done, browser.get(&url).await] {
+        assert!(page.status == 200 && !page.headers.contains_key(header::LOCATION));
+        assert!(!page.text.contains(".test") && !page.text.contains("href") && !page.text.contains("http-equiv"));
+    }
+}
+
+#[tokio::test]
+async fn who_cannot_be_logged_out_is_told_so_and_can_try_again() {
+    let town = Town::new().await;
+    let mut browser = town.browser();
+    browser.come_in(&web()).await;
+    let page = browser.get("/logout").await;
+    town.store.go_down();
+    let failed = browser.logout(&page).await;
+    assert!(failed.status == 503 && failed.headers.contains_key(header::RETRY_AFTER));
+    assert!(!failed.headers.contains_key(header::SET_COOKIE));
+    town.store.come_back();
+    // The first time it happens, and nobody hears of it.
+    town.store.lose_answers(1);
+    assert_eq!(browser.logout(&page).await.status, 503);
+    assert!(browser.logout(&page).await.text.contains("You are signed out"));
+    assert!(browser.get(&web()).await.is_login());
+}
+
+#[tokio::test]
 async fn a_wrong_password_and_an_unknown_user_get_the_same_page() {
     let town = Town::new().await;
     let mut browser = town.browser();
@@ -549,9 +699,11 @@ async fn clickjacking_no_page_can_be_framed() {
     let mut browser = town.browser();
     let login = browser.get(&web()).await;
     let consent = browser.come_in(&web()).await;
+    let logout = browser.get("/logout").await;
+    assert!(logout.text.contains("<form"), "{}", logout.text);
     let error = browser.get("/authorize").await;
     assert_eq!(error.status, 400);
-    for page in [login, consent, error] {
+    for page in [login, consent, logout, error] {
         assert_eq!(page.headers["x-frame-options"], "DENY");
         let policy = page.headers["content-security-policy"].to_str().unwrap();
         assert!(policy.contains("frame-ancestors 'none'") && policy.starts_with("default-src 'none'"));

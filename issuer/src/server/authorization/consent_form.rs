@@ -41,7 +41,7 @@ impl AuthorizationEndpoint {
                 let denied = authorize::Answer::Error(ErrorCode::AccessDenied, Some("the user has refused"));
                 Ok(self.redirect(visit, denied))
             }
-            Some("switch") => Ok(frontend.forget_login(self.login_page(visit, "", None))),
+            Some("switch") => frontend.log_out(login, self.login_page(visit, "", None)).await,
             _ => Ok(self.consent_page(visit, true)),
         }
     }
