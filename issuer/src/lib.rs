@@ -80,6 +80,10 @@
 //! | | `refresh_token_reused` | warn | `client_id` | a refresh token came again, and its session was ended: somebody has stolen one |
 //! | | `code_reused` | warn | `client_id` | an authorization code came again, likewise |
 //! | `resource_protector_issuer::authorize` | `login_refused` | info | `client_id` | a username or a password was wrong |
+//! | | `logged_in` | info | `client_id` | somebody has logged in at the server, for a request of this client |
+//! | | `logged_out` | info | | somebody has logged out of the server, or uses another account |
+//! | | `consent_given`, `consent_refused` | info | `client_id` | a user has allowed the client what it asks for, or has not |
+//! | | `too_many_attempts` | warn | `limit`, `client_id` | somebody has to wait, after failed log-ins of one user (`limit` is `login`) or of one peer (`peer`), or codes for one user (`codes`) |
 //! | | | warn | `error` | nobody can be asked: the store, the users or the clients do not answer |
 //! | `resource_protector_issuer::upkeep` | `upkeep_failed` | warn | `error` | it is tried again in 30 s; until then a revocation may be unknown to the list |
 //! | `resource_protector_issuer::endpoints` | | warn, error, debug | `error` | a token cannot be judged (503); none can be issued as this server is set up (500); a form broke off |

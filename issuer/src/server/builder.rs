@@ -87,6 +87,7 @@ impl AuthorizationServer {
                 attempts: Attempts::new(),
                 peer: None,
                 peer_attempts: Attempts::with_limit(100, Duration::from_secs(300))?,
+                code_limit: Attempts::with_limit(100, Duration::from_secs(300))?,
                 scopes: BTreeMap::new(),
                 path: format!("{path}{AUTHORIZE}"),
                 has_implicit_grant: false,
@@ -153,6 +154,17 @@ impl AuthorizationServerBuilder {
     pub fn attempts(mut self, attempts: Attempts) -> Self {
         self.authentication = self.authentication.attempts(attempts.clone());
         self.authorize.attempts = attempts;
+        self
+    }
+
+    /// Counts the codes that each user is granted here, whatever the client, in place of 100 in 5 min; with the implicit grant,
+    /// the access tokens, too. Whoever is logged in needs no password for the next code, and each leads to a session that the
+    /// store keeps for as long as its tokens may live. Beyond the limit the page for too many attempts is shown, with 429 and
+    /// `Retry-After`, until the time has passed since the first of them. A user whom a program logs in many times a minute needs
+    /// a higher one.
+    #[must_use]
+    pub fn code_limit(mut self, codes: Attempts) -> Self {
+        self.authorize.code_limit = codes;
         self
     }
 

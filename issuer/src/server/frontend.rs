@@ -16,7 +16,6 @@ use super::{
     pages::{ErrorPage, HiddenField, Pages, Trouble},
 };
 use crate::{
-    attempts::TooMany,
     endpoints::Answer,
     tokens::{TokenError, TokenIssuer},
     users::{AnyUserDirectory, User},
@@ -120,6 +119,11 @@ impl Frontend {
     /// The answer, by which the browser is logged out. What it forgets is good no more, whoever has a copy.
     pub(super) async fn log_out(&self, login: &Login, answer: Answer) -> Result<Answer, Stop> {
         ended::end(&self.issuer.store(), login).await?;
+        tracing::info!(
+            target: "resource_protector_issuer::authorize",
+            event = "logged_out",
+            "somebody has logged out of the server"
+        );
         Ok(self.forget_login(answer))
     }
 
@@ -135,16 +139,6 @@ impl Frontend {
     pub(super) fn error(&self, status: StatusCode, trouble: Trouble, detail: Option<&str>) -> Answer {
         let page = self.pages.error(&ErrorPage { trouble, detail });
         html(status, page, &Forms::Nowhere)
-    }
-
-    /// The page that says how long to wait: 429 (RFC 6585 §4).
-    pub(super) fn too_many(&self, too_many: TooMany) -> Answer {
-        let wait = too_many.retry_after;
-        let trouble = Trouble::TooManyAttempts { wait };
-        let mut answer = self.error(StatusCode::TOO_MANY_REQUESTS, trouble, None);
-        let seconds = wait.as_secs().saturating_add(1);
-        answer.headers_mut().insert(RETRY_AFTER, HeaderValue::from(seconds));
-        answer
     }
 }
 

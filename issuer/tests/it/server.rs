@@ -24,8 +24,9 @@ use resource_protector_issuer::{
 };
 use serde_json::{Value, json};
 use tower::ServiceExt as _;
+use tracing::Level;
 
-use crate::support::{API, Breakable, terms};
+use crate::support::{API, Breakable, Trail, terms};
 
 const ISSUER: &str = "https://auth.test";
 const PASSWORD: &str = "correct horse battery staple";
@@ -639,6 +640,127 @@ async fn who_tries_many_names_is_stopped_by_where_they_come_from() {
     is_elsewhere.store(false, Ordering::Relaxed);
     town.clock.advance(Duration::from_secs(301));
     assert_eq!(browser.login(&page, "alice", PASSWORD).await.status, 303);
+}
+
+#[tokio::test]
+async fn a_user_is_granted_a_hundred_codes_in_five_minutes_and_then_has_to_wait() {
+    let town = Town::new().await;
+    let mut browser = town.browser();
+    let page = browser.come_in(&web()).await;
+    browser.decide(&page, "allow").await;
+    for _ in 1..100 {
+        assert!(browser.get(&web()).await.location().contains("?code="));
+    }
+    town.clock.advance(Duration::from_secs(100));
+    let refused = browser.get(&web()).await;
+    assert_eq!(refused.status, 429);
+    assert_eq!(refused.headers[header::RETRY_AFTER], "201");
+    assert!(refused.text.contains("Too many attempts") && !refused.headers.contains_key(header::LOCATION));
+    town.clock.advance(Duration::from_secs(200));
+    assert!(browser.get(&web()).await.location().contains("?code="));
+}
+
+#[tokio::test]
+async fn codes_are_counted_for_each_user_whatever_the_browser_and_the_client() {
+    let town = Town::with(ISSUER, |builder| {
+        builder.code_limit(Attempts::with_limit(2, Duration::from_secs(300)).unwrap())
+    })
+    .await;
+    town.users.add("bob", PASSWORD).await.unwrap();
+    let mut browser = town.browser();
+    for url in [web(), phone()] {
+        let page = browser.come_in(&url).await;
+        assert!(browser.decide(&page, "allow").await.location().contains("?code="));
+        browser.cookies.clear();
+    }
+    assert_eq!(browser.come_in(&phone()).await.status, 429);
+    let mut bobs = town.browser();
+    let page = bobs.get(&web()).await;
+    let page = bobs.login(&page, "bob", PASSWORD).await;
+    let page = bobs.get(page.location()).await;
+    assert!(bobs.decide(&page, "allow").await.location().contains("?code="));
+}
+
+#[tokio::test]
+async fn access_tokens_in_the_url_count_as_codes_do() {
+    let town = Town::with(ISSUER, |builder| {
+        let limit = Attempts::with_limit(1, Duration::from_secs(300)).unwrap();
+        builder.dangerous_implicit_grant().code_limit(limit)
+    })
+    .await;
+    let url = asked("phone", "https://phone.test/cb", &[("response_type", Some("token"))]);
+    let mut browser = town.browser();
+    let page = browser.come_in(&url).await;
+    assert!(
+        browser
+            .decide(&page, "allow")
+            .await
+            .location()
+            .contains("#access_token=")
+    );
+    assert_eq!(browser.get(&url).await.status, 429);
+}
+
+#[tokio::test]
+async fn a_code_that_could_not_be_issued_does_not_count() {
+    let town = Town::with(ISSUER, |builder| {
+        builder.code_limit(Attempts::with_limit(2, Duration::from_secs(300)).unwrap())
+    })
+    .await;
+    let mut browser = town.browser();
+    let page = browser.come_in(&web()).await;
+    assert!(browser.decide(&page, "allow").await.location().contains("?code="));
+    town.store.take_no_changes();
+    assert_eq!(browser.get(&web()).await.status, 503);
+    town.store.come_back();
+    assert!(browser.get(&web()).await.location().contains("?code="));
+    assert_eq!(browser.get(&web()).await.status, 429);
+}
+
+#[tokio::test]
+async fn what_happens_at_the_pages_is_an_event_each_that_names_the_client_and_nobody_else() {
+    let town = Town::with(ISSUER, |builder| {
+        let limit = |attempts| Attempts::with_limit(attempts, Duration::from_secs(300)).unwrap();
+        let builder = builder.attempts(limit(1)).peer_attempts(limit(2)).code_limit(limit(1));
+        builder.peer(|_| Some("192.0.2.1".to_owned()))
+    })
+    .await;
+    let (trail, _guard) = Trail::begin();
+    let mut browser = town.browser();
+    let page = browser.come_in(&web()).await;
+    browser.decide(&page, "deny").await;
+    browser.decide(&page, "allow").await;
+    browser.get(&web()).await;
+    let page = browser.get("/logout").await;
+    browser.logout(&page).await;
+    let page = browser.get(&web()).await;
+    for name in ["alice", "alice", "mallory", "eve"] {
+        browser.login(&page, name, "wr0ng").await;
+    }
+    let events = trail.events();
+    let told: Vec<_> = events
+        .iter()
+        .map(|(level, fields)| {
+            let field = |name| fields.0.get(name).map_or("", String::as_str);
+            (*level, field("event"), field("client_id"), field("limit"))
+        })
+        .collect();
+    let expected = [
+        (Level::INFO, "logged_in", "web", ""),
+        (Level::INFO, "consent_refused", "web", ""),
+        (Level::INFO, "consent_given", "web", ""),
+        (Level::WARN, "too_many_attempts", "web", "codes"),
+        (Level::INFO, "logged_out", "", ""),
+        (Level::INFO, "login_refused", "web", ""),
+        (Level::WARN, "too_many_attempts", "web", "login"),
+        (Level::INFO, "login_refused", "web", ""),
+        (Level::WARN, "too_many_attempts", "web", "peer"),
+    ];
+    assert_eq!(told, expected);
+    let text = format!("{events:?}");
+    for hidden in ["alice", "mallory", &town.alice.subject, PASSWORD, "wr0ng", "192.0.2.1"] {
+        assert!(!text.contains(hidden), "{hidden}");
+    }
 }
 
 #[tokio::test]

@@ -34,10 +34,22 @@ impl AuthorizationEndpoint {
                     .issuer
                     .remember_consent(subject, client_id, scopes, resources)
                     .await?;
+                tracing::info!(
+                    target: "resource_protector_issuer::authorize",
+                    event = "consent_given",
+                    client_id,
+                    "a user has allowed a client what it asks for"
+                );
                 let granted = self.grant(visit).await?;
                 Ok(self.redirect(visit, granted.answer()))
             }
             Some("deny") => {
+                tracing::info!(
+                    target: "resource_protector_issuer::authorize",
+                    event = "consent_refused",
+                    client_id = visit.client.id(),
+                    "a user has not allowed a client what it asks for"
+                );
                 let denied = authorize::Answer::Error(ErrorCode::AccessDenied, Some("the user has refused"));
                 Ok(self.redirect(visit, denied))
             }

@@ -4,12 +4,13 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use resource_protector::StoreError;
 
-use super::{AuthorizationEndpoint, visit::Visit};
+use super::{AuthorizationEndpoint, shown::Limit, visit::Visit};
 use crate::{
     grants,
     server::{
         authorize::{self, AsksFor},
         frontend::Stop,
+        login::Login,
     },
     tokens::{CodeRequest, IssuedTokens, TokenRequest},
 };
@@ -29,10 +30,25 @@ impl Granted {
 }
 
 impl AuthorizationEndpoint {
+    /// A code, or an access token, unless the user was granted too many of late: each leads to a session, whose rows are kept
+    /// for as long as its tokens may live.
     pub(super) async fn grant(&self, visit: &Visit<'_>) -> Result<Granted, Stop> {
         let Some((login, _)) = &visit.login else {
             return Err(StoreError::new("nobody is logged in").into());
         };
+        let now = self.frontend.issuer.now();
+        let counted = match self.code_limit.begin(&format!("code\n{}", login.subject), now) {
+            Ok(counted) => counted,
+            Err(too_many) => return Err(self.too_many(visit, Limit::Codes, too_many).into()),
+        };
+        let granted = self.issue(visit, login).await;
+        if granted.is_err() {
+            counted.undecided();
+        }
+        granted
+    }
+
+    async fn issue(&self, visit: &Visit<'_>, login: &Login) -> Result<Granted, Stop> {
         let issuer = &self.frontend.issuer;
         let auth_time = UNIX_EPOCH + Duration::from_secs(login.auth_time);
         let mut tokens = TokenRequest::for_subject(visit.client.id(), &login.subject)

@@ -3,7 +3,7 @@
 use http::{header::SET_COOKIE, request::Parts};
 use resource_protector::StoreError;
 
-use super::{AuthorizationEndpoint, LOGGED_IN, visit::Visit};
+use super::{AuthorizationEndpoint, LOGGED_IN, shown::Limit, visit::Visit};
 use crate::{
     attempts::Attempt,
     endpoints::{Answer, Form},
@@ -34,7 +34,7 @@ impl AuthorizationEndpoint {
         let of_peer = peer.as_ref().map(|peer| self.peer_attempts.begin(peer, now));
         let of_peer = match of_peer.transpose() {
             Ok(of_peer) => of_peer,
-            Err(too_many) => return Ok(frontend.too_many(too_many)),
+            Err(too_many) => return Ok(self.too_many(visit, Limit::Peer, too_many)),
         };
         let peer = peer.unwrap_or_default();
         // As the directory compares it: another spelling is no further attempt. None has a line break in it.
@@ -45,7 +45,7 @@ impl AuthorizationEndpoint {
             Err(too_many) => {
                 // Nothing was hashed.
                 of_peer.into_iter().for_each(Attempt::undecided);
-                return Ok(frontend.too_many(too_many));
+                return Ok(self.too_many(visit, Limit::Login, too_many));
             }
         };
         let user = match frontend.users.authenticate(username, password).await {
@@ -92,6 +92,12 @@ impl AuthorizationEndpoint {
             let cookie = cookie.ok_or_else(|| StoreError::new("a cookie cannot be written"))?;
             answer.headers_mut().append(SET_COOKIE, cookie);
         }
+        tracing::info!(
+            target: "resource_protector_issuer::authorize",
+            event = "logged_in",
+            client_id = visit.client.id(),
+            "somebody has logged in"
+        );
         Ok(answer)
     }
 }

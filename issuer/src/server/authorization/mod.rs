@@ -38,6 +38,8 @@ pub(in crate::server) struct AuthorizationEndpoint {
     pub(in crate::server) peer: Option<Peer>,
     /// Failures of one peer under any names.
     pub(in crate::server) peer_attempts: Attempts,
+    /// What each user is granted.
+    pub(in crate::server) code_limit: Attempts,
     /// What scopes allow, in words.
     pub(in crate::server) scopes: BTreeMap<String, String>,
     pub(in crate::server) path: String,

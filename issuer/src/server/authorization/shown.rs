@@ -1,9 +1,10 @@
 //! What the browser gets: the pages that ask, and the way back to the client.
 
-use http::StatusCode;
+use http::{HeaderValue, StatusCode, header::RETRY_AFTER};
 
 use super::{AuthorizationEndpoint, visit::Visit};
 use crate::{
+    attempts::TooMany,
     endpoints::Answer,
     server::{
         authorize::{self, Refused},
@@ -12,6 +13,27 @@ use crate::{
         pages::{ConsentPage, GoOnPage, LoginPage, LoginProblem, ScopeText, Trouble},
     },
 };
+
+/// What there was too much of.
+#[derive(Clone, Copy)]
+pub(super) enum Limit {
+    /// Failed log-ins of one user.
+    Login,
+    /// Failed log-ins of one peer.
+    Peer,
+    /// Codes for one user.
+    Codes,
+}
+
+impl Limit {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Login => "login",
+            Self::Peer => "peer",
+            Self::Codes => "codes",
+        }
+    }
+}
 
 impl AuthorizationEndpoint {
     /// To the client, from a page that was asked for. After a log-in it is a page that leads on, because browsers hold
@@ -45,6 +67,23 @@ impl AuthorizationEndpoint {
                 self.frontend
                     .error(StatusCode::BAD_REQUEST, Trouble::BadRequest, detail)
             })
+    }
+
+    /// The page that says how long to wait: 429 (RFC 6585 §4).
+    pub(super) fn too_many(&self, visit: &Visit<'_>, limit: Limit, too_many: TooMany) -> Answer {
+        tracing::warn!(
+            target: "resource_protector_issuer::authorize",
+            event = "too_many_attempts",
+            limit = limit.as_str(),
+            client_id = visit.client.id(),
+            "somebody has to wait"
+        );
+        let wait = too_many.retry_after;
+        let trouble = Trouble::TooManyAttempts { wait };
+        let mut answer = self.frontend.error(StatusCode::TOO_MANY_REQUESTS, trouble, None);
+        let seconds = wait.as_secs().saturating_add(1);
+        answer.headers_mut().insert(RETRY_AFTER, HeaderValue::from(seconds));
+        answer
     }
 
     pub(super) fn login_page(&self, visit: &Visit<'_>, username: &str, problem: Option<LoginProblem>) -> Answer {

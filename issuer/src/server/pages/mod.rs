@@ -210,7 +210,7 @@ pub enum Trouble {
     BadRequest,
     /// The form does not come from a page of ours.
     CrossSite,
-    /// Too many tries; how long to wait for the next one.
+    /// Too many tries to log in, or too many codes for one user; how long to wait for the next one.
     TooManyAttempts {
         /// How long.
         wait: Duration,
