@@ -37,8 +37,9 @@ pub(super) const LOGOUT: &str = "/logout";
 /// | `/jwks` | the public keys, where access tokens are JWTs |
 /// | `/logout` | asks whether to log out of the server itself, and does |
 ///
-/// Metadata are at `/.well-known/oauth-authorization-server`, followed by the issuer's path (RFC 8414 §3.1). Everything else is
-/// 404. With axum: `Router::new().fallback_service(server)`, not nested, because it takes the whole path.
+/// Metadata are at `/.well-known/oauth-authorization-server`, followed by the issuer's path (RFC 8414 §3.1). Scripts of every
+/// origin may read them and the keys, and nothing else: the package's README shows how `/token` and `/revoke` are opened to clients
+/// in browsers. Everything else is 404. With axum: `Router::new().fallback_service(server)`, not nested, because it takes the whole path.
 ///
 /// `/logout` is for links: a page whose button ends the log-in of this browser, so that the next client is asked for a password
 /// again, and a cookie that was copied is good no more. It ends no session of a client, which has its own log-out, and reads no

@@ -10,7 +10,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{Request, Response, StatusCode, header};
+use http::{Method, Request, Response, StatusCode, header};
 use http_body_util::{BodyExt as _, Full};
 use resource_protector::{Algorithm, MemoryRevocationList, testing::TestClock};
 use resource_protector_issuer::{
@@ -23,7 +23,8 @@ use resource_protector_issuer::{
     users::{Passwords, StoredUsers, User},
 };
 use serde_json::{Value, json};
-use tower::ServiceExt as _;
+use tower::{Layer as _, ServiceExt as _};
+use tower_http::cors::{AllowOrigin, CorsLayer};
 use tracing::Level;
 
 use crate::support::{API, Breakable, Trail, terms};
@@ -761,6 +762,61 @@ async fn what_happens_at_the_pages_is_an_event_each_that_names_the_client_and_no
     for hidden in ["alice", "mallory", &town.alice.subject, PASSWORD, "wr0ng", "192.0.2.1"] {
         assert!(!text.contains(hidden), "{hidden}");
     }
+}
+
+#[tokio::test]
+async fn a_client_in_a_browser_reads_metadata_and_keys_wherever_it_comes_from() {
+    let town = Town::new().await;
+    for path in ["/.well-known/oauth-authorization-server", "/jwks"] {
+        let page = town.browser().get(path).await;
+        assert_eq!(page.status, 200);
+        assert_eq!(page.headers[header::ACCESS_CONTROL_ALLOW_ORIGIN], "*", "{path}");
+    }
+    for path in ["/token", "/revoke", "/introspect", "/logout"] {
+        let page = town.post(path, "").await;
+        assert!(
+            !page.headers.contains_key(header::ACCESS_CONTROL_ALLOW_ORIGIN),
+            "{path}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_client_in_a_browser_may_read_the_tokens_where_its_origin_is_allowed() {
+    let town = Town::new().await;
+    // As the README has it.
+    let cors = CorsLayer::new()
+        .allow_origin(AllowOrigin::predicate(|origin, request| {
+            matches!(request.uri.path(), "/token" | "/revoke") && origin == "https://app.example.com"
+        }))
+        .allow_methods([Method::POST])
+        .expose_headers([header::RETRY_AFTER]);
+    let server = cors.layer(town.server.clone());
+    let ask = async |method: Method, path: &str, origin: &str| {
+        let request = Request::builder()
+            .method(method)
+            .uri(path)
+            .header(header::ORIGIN, origin)
+            .header(header::ACCESS_CONTROL_REQUEST_METHOD, "POST")
+            .header(header::CONTENT_TYPE, "application/x-www-form-urlencoded")
+            .body(Full::<Bytes>::from(
+                "client_id=phone&grant_type=refresh_token&refresh_token=x",
+            ))
+            .unwrap();
+        let page = Page::of(server.clone().oneshot(request).await.unwrap()).await;
+        assert!(!page.headers.contains_key(header::ACCESS_CONTROL_ALLOW_CREDENTIALS));
+        let allowed = page.headers.get(header::ACCESS_CONTROL_ALLOW_ORIGIN);
+        (page.status, allowed.map(|origin| origin.to_str().unwrap().to_owned()))
+    };
+    let (own, other) = ("https://app.example.com", "https://evil.test");
+    assert_eq!(ask(Method::OPTIONS, "/token", own).await, (200, Some(own.to_owned())));
+    // The client may not refresh, and reads so.
+    assert_eq!(ask(Method::POST, "/token", own).await, (400, Some(own.to_owned())));
+    assert_eq!(ask(Method::POST, "/revoke", own).await, (400, Some(own.to_owned())));
+    assert_eq!(ask(Method::OPTIONS, "/token", other).await, (200, None));
+    assert_eq!(ask(Method::POST, "/token", other).await, (400, None));
+    assert_eq!(ask(Method::GET, "/authorize", own).await, (400, None));
+    assert_eq!(ask(Method::GET, "/jwks", other).await, (200, Some("*".to_owned())));
 }
 
 #[tokio::test]
