@@ -68,7 +68,8 @@
 //! - [`TokenIssuer::run`] has to be spawned, or [`upkeep`](TokenIssuer::upkeep) called from time to time.
 //! - A new password and a disabled account end no session: [`logout_everywhere`](TokenIssuer::logout_everywhere) belongs to both.
 //! - TLS ends before it; several processes share store, file of keys, [`SealingKey`](server::SealingKey), and a list on Redis.
-//! - [`server::AuthorizationServer`] takes the whole path: with axum it is a `fallback_service`, and not nested.
+//! - [`server::AuthorizationServer`] takes the whole path: with axum it is a `fallback_service`, and not nested. Who shares a computer
+//!   needs a link to its `/logout`. Clients in browsers need CORS for `/token`, which the README shows.
 //!
 //! # Seeing what happens
 //!
