@@ -106,9 +106,40 @@ impl Attempts {
     ///
     /// When there were too many failures.
     pub fn check(&self, key: &str, now: Moment) -> Result<(), TooMany> {
+        self.judge(&mut self.counts(), &digest_of(key), now)
+    }
+
+    /// Begins an attempt, which counts as failed from now on.
+    ///
+    /// # Errors
+    ///
+    /// When there were too many failures.
+    pub fn begin(&self, key: &str, now: Moment) -> Result<Attempt<'_>, TooMany> {
+        let key = digest_of(key);
         let mut counts = self.counts();
+        // Under one lock, so that of two that begin at the same moment the second one sees the first.
+        self.judge(&mut counts, &key, now)?;
+        self.count(&mut counts, key, now);
+        Ok(Attempt { attempts: self, key })
+    }
+
+    /// Counts a failure.
+    pub fn failed(&self, key: &str, now: Moment) {
+        self.count(&mut self.counts(), digest_of(key), now);
+    }
+
+    /// Forgets the failures under a key, since the right one has come.
+    pub fn succeeded(&self, key: &str) {
+        self.counts().remove(&digest_of(key));
+    }
+
+    fn counts(&self) -> MutexGuard<'_, Counts> {
+        self.0.counts.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn judge(&self, counts: &mut Counts, key: &Digest, now: Moment) -> Result<(), TooMany> {
         counts.forget_before(now.monotonic, self.0.window);
-        match counts.keys.get(&digest_of(key)) {
+        match counts.keys.get(key) {
             Some(count) if count.failures >= self.0.limit => {
                 let passed = now.monotonic.saturating_duration_since(count.since);
                 Err(TooMany {
@@ -119,24 +150,7 @@ impl Attempts {
         }
     }
 
-    /// Begins an attempt, which counts as failed from now on.
-    ///
-    /// # Errors
-    ///
-    /// When there were too many failures.
-    pub fn begin(&self, key: &str, now: Moment) -> Result<Attempt<'_>, TooMany> {
-        self.check(key, now)?;
-        self.failed(key, now);
-        Ok(Attempt {
-            attempts: self,
-            key: digest_of(key),
-        })
-    }
-
-    /// Counts a failure.
-    pub fn failed(&self, key: &str, now: Moment) {
-        let key = digest_of(key);
-        let mut counts = self.counts();
+    fn count(&self, counts: &mut Counts, key: Digest, now: Moment) {
         counts.forget_before(now.monotonic, self.0.window);
         let before = counts.remove(&key);
         if before.is_none() && counts.keys.len() >= self.0.capacity {
@@ -153,15 +167,6 @@ impl Attempts {
             },
         };
         counts.insert(key, count);
-    }
-
-    /// Forgets the failures under a key, since the right one has come.
-    pub fn succeeded(&self, key: &str) {
-        self.counts().remove(&digest_of(key));
-    }
-
-    fn counts(&self) -> MutexGuard<'_, Counts> {
-        self.0.counts.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -297,6 +302,23 @@ mod tests {
         // Who goes away before it is decided has failed.
         drop(begun);
         assert!(attempts.begin("alice", clock.now()).is_err());
+    }
+
+    #[test]
+    fn however_many_threads_begin_attempts_no_more_are_let_through_than_the_limit() {
+        for _ in 0..200 {
+            let (attempts, now) = (Attempts::new(), TestClock::new().now());
+            let barrier = std::sync::Barrier::new(4);
+            let try_often = || {
+                barrier.wait();
+                (0..10).filter(|_| attempts.begin("alice", now).is_ok()).count()
+            };
+            let let_through: usize = std::thread::scope(|scope| {
+                let threads: Vec<_> = (0..4).map(|_| scope.spawn(try_often)).collect();
+                threads.into_iter().map(|thread| thread.join().unwrap()).sum()
+            });
+            assert_eq!(let_through, 10);
+        }
     }
 
     #[test]

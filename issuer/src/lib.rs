@@ -74,7 +74,8 @@
 //! - A new password and a disabled account end no session: [`logout_everywhere`](TokenIssuer::logout_everywhere) belongs to both;
 //!   as [`revoke_client`](TokenIssuer::revoke_client) does to a client that is removed.
 //! - TLS ends before it; several processes share store, file of keys, [`SealingKey`](server::SealingKey), and a list on Redis.
-//! - [`server::AuthorizationServer`] takes the whole path: with axum it is a `fallback_service`, and not nested.
+//! - [`server::AuthorizationServer`] takes the whole path: with axum it is a `fallback_service`, and not nested. Who shares a computer
+//!   needs a link to its `/logout`. Clients in browsers need CORS for `/token`, which the README shows.
 //!
 //! # Seeing what happens
 //!
@@ -91,6 +92,10 @@
 //! | | `client_revoked` | info | `client_id` | all tokens of a client were revoked |
 //! | | `consent_withdrawn` | info | `client_id` | a user has withdrawn what a client was allowed |
 //! | `resource_protector_issuer::authorize` | `login_refused` | info | `client_id` | a username or a password was wrong |
+//! | | `logged_in` | info | `client_id` | somebody has logged in at the server, for a request of this client |
+//! | | `logged_out` | info | | somebody has logged out of the server, or uses another account |
+//! | | `consent_given`, `consent_refused` | info | `client_id` | a user has allowed the client what it asks for, or has not |
+//! | | `too_many_attempts` | warn | `limit`, `client_id` | somebody has to wait, after failed log-ins of one user (`limit` is `login`) or of one peer (`peer`), or codes for one user (`codes`) |
 //! | | | warn | `error` | nobody can be asked: the store, the users or the clients do not answer |
 //! | `resource_protector_issuer::upkeep` | `upkeep_failed` | warn | `error` | it is tried again in 30 s; until then a revocation may be unknown to the list, or a key live longer than it should |
 //! | `resource_protector_issuer::keys` | `key_published` | info | `kid`, `alg` | this process has made a new key |

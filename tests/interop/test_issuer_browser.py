@@ -216,6 +216,44 @@ def test_who_is_somebody_else_is_asked_for_the_password(browser, client, link):
     assert browser.complaints() == []
 
 
+def test_who_logs_out_of_the_server_is_asked_for_the_password_again(browser, server, client, link):
+    url, _ = link("web")
+    browser.go(url)
+    login(browser)
+    browser.wait_for(lambda: browser.title == "Allow The Web Site?")
+    browser.click("[value=allow]")
+    at_client(browser, client)
+
+    browser.go(f"{server.url}/logout")
+    assert browser.text("h1") == ["Sign out?"]
+    browser.click("button")
+    browser.wait_for(lambda: browser.title == "Signed out")
+    browser.go(f"{server.url}/logout")
+    assert browser.title == "Not signed in"
+    url, _ = link("web")
+    browser.go(url)
+    assert browser.title == "Sign in"
+    assert browser.complaints() == []
+
+
+def test_csrf_another_site_logs_nobody_out(browser, server, client, link):
+    url, _ = link("app")
+    browser.go(url)
+    login(browser)
+    browser.wait_for(lambda: browser.title == "Allow The App?")
+    browser.go(f"{server.url}/logout")
+    [proof] = [browser.script("return document.querySelector('[name=proof]').value")]
+    client.page = (
+        f'<!DOCTYPE html><form method="post" action="{server.url}/logout">'
+        f'<input name="proof" value="{proof}"><button>win</button></form>'
+    )
+    browser.go(f"{client.elsewhere}/")
+    browser.click("button")
+    browser.wait_for(lambda: browser.title == "Error: This form cannot be accepted")
+    browser.go(url)
+    assert browser.title == "Allow The App?", "somebody is logged in still"
+
+
 def test_clickjacking_a_frame_of_another_site_shows_nothing(browser, client, link):
     url, _ = link("app")
     client.page = f'<!DOCTYPE html><iframe src="{url.replace("&", "&amp;")}"></iframe>'
@@ -251,7 +289,7 @@ def test_an_unknown_callback_is_told_to_the_person_and_gets_nothing(browser, cli
 
 
 @pytest.mark.parametrize("screen", [(1280, 800, "light"), (360, 740, "light"), (360, 740, "dark")])
-def test_the_pages_fit_on_a_screen(browser, link, screen):
+def test_the_pages_fit_on_a_screen(browser, server, link, screen):
     width, _, scheme = screen
     PICTURES.mkdir(parents=True, exist_ok=True)
 
@@ -273,6 +311,8 @@ def test_the_pages_fit_on_a_screen(browser, link, screen):
     browser.type(PASSWORD + ENTER)
     browser.wait_for(lambda: browser.title == "Allow The App?")
     look("consent")
+    browser.go(f"{server.url}/logout")
+    look("logout")
     browser.go(url.replace("callback", "elsewhere"))
     look("error")
     assert browser.complaints() == []

@@ -12,7 +12,7 @@ use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use bytes::Bytes;
 use http::{
     HeaderMap, HeaderValue, Method, Request, Response, StatusCode,
-    header::{ALLOW, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, ETAG, IF_NONE_MATCH},
+    header::{ACCESS_CONTROL_ALLOW_ORIGIN, ALLOW, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, ETAG, IF_NONE_MATCH},
 };
 use http_body_util::{BodyExt as _, Full, Limited};
 use resource_protector::{Clock, Fetch, FetchError, SystemClock};
@@ -24,7 +24,7 @@ use super::KeyRing;
 /// path.
 ///
 /// Everybody may remember the answer for half of [`KeyRing::publish_ahead`], five minutes at the most, and so has a new
-/// key before it signs. It has an entity tag, so asking again costs 304.
+/// key before it signs. It has an entity tag, so asking again costs 304. Scripts of every origin may read it.
 ///
 /// A validator in the same process asks it without a network, since it is a [`Fetch`], and so follows every roll-over:
 ///
@@ -86,6 +86,8 @@ impl JwksEndpoint {
         }
         let max_age = format!("public, max-age={}", self.keys.max_age().as_secs());
         let fields = answer.headers_mut();
+        // The keys are public, and whoever verifies tokens in a browser reads them.
+        fields.insert(ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
         if let Ok(max_age) = HeaderValue::try_from(max_age) {
             fields.insert(CACHE_CONTROL, max_age);
         }

@@ -81,6 +81,16 @@ pub(super) fn redirect(url: &str) -> Option<Response<Full<Bytes>>> {
     Some(response)
 }
 
+/// The answer to a method that the path does not have (RFC 9110 §15.5.6).
+pub(super) fn not_allowed(allowed: &'static str) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::default());
+    *response.status_mut() = StatusCode::METHOD_NOT_ALLOWED;
+    response
+        .headers_mut()
+        .insert(header::ALLOW, HeaderValue::from_static(allowed));
+    response
+}
+
 /// RFC 3986, section 3.1.
 fn is_scheme(scheme: &str) -> bool {
     let is_rest = |byte: u8| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte);

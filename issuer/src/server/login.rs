@@ -18,6 +18,9 @@ use crate::store::StoreError;
 /// The longest cookie of a log-in that is read, in bytes.
 const MAX_LOGIN: usize = 2048;
 
+/// By how much the clocks of those who serve one issuer may differ.
+pub(super) const CLOCKS_DIFFER_BY: Duration = Duration::from_secs(60);
+
 /// How long after a log-in it counts as made for the request that asked for it.
 const MADE_FOR: Duration = Duration::from_secs(600);
 
@@ -54,10 +57,9 @@ impl Logins {
         Self { key, lifetime }
     }
 
-    /// The same, for log-ins that last so long.
-    pub(super) fn lasting(mut self, lifetime: Duration) -> Self {
+    /// Lets log-ins that are made from now on last so long.
+    pub(super) fn set_lifetime(&mut self, lifetime: Duration) {
         self.lifetime = lifetime;
-        self
     }
 
     /// The log-in of somebody who has just typed the right password. Each has an identifier of its own: one that somebody
@@ -85,8 +87,8 @@ impl Logins {
         Ok(cookie)
     }
 
-    /// The log-in that a browser keeps; `None` when there is none that is good. Whether its subject was logged out
-    /// everywhere since is for the caller to see, by [`Login::epoch`].
+    /// The log-in that a browser keeps; `None` when there is none that is good. Whether it was ended since is for the caller
+    /// to see, and whether its subject was logged out everywhere, by [`Login::epoch`].
     pub(super) fn read(&self, cookie: &str, now: SystemTime) -> Option<Login> {
         let (body, seal) = cookie.split_once('.').filter(|_| cookie.len() <= MAX_LOGIN)?;
         if !self.key.is_seal(Purpose::Login, &[body], seal) {
@@ -96,7 +98,7 @@ impl Logins {
         let login: Login = serde_json::from_slice(&json).ok()?;
         let now = seconds(now);
         // A log-in of the future was made by a clock that was ahead; nobody knows how old it is.
-        let is_good = login.auth_time <= now.saturating_add(60) && now < login.expires_at;
+        let is_good = login.auth_time <= now.saturating_add(CLOCKS_DIFFER_BY.as_secs()) && now < login.expires_at;
         is_good.then_some(login)
     }
 
@@ -121,6 +123,18 @@ impl Logins {
     pub(super) fn is_consent_proof(&self, browser: &BrowserId, login: &Login, request: &str, proof: &str) -> bool {
         let parts = [browser.as_str(), login.session.as_str(), request];
         self.key.is_seal(Purpose::ConsentForm, &parts, proof)
+    }
+
+    /// The proof that the form that logs out was made for this browser and this log-in.
+    pub(super) fn logout_proof(&self, browser: &BrowserId, login: &Login) -> String {
+        let parts = [browser.as_str(), login.session.as_str()];
+        self.key.seal(Purpose::LogoutForm, &parts)
+    }
+
+    /// Whether a form has that proof.
+    pub(super) fn is_logout_proof(&self, browser: &BrowserId, login: &Login, proof: &str) -> bool {
+        let parts = [browser.as_str(), login.session.as_str()];
+        self.key.is_seal(Purpose::LogoutForm, &parts, proof)
     }
 
     /// The proof that this log-in was made because this request asked for one, so that it does not ask again.
@@ -239,6 +253,11 @@ mod tests {
         assert!(logins.is_consent_proof(&browser('b'), &alice, REQUEST, &proof));
         assert!(!logins.is_consent_proof(&browser('c'), &alice, REQUEST, &proof));
         assert!(!logins.is_consent_proof(&browser('b'), &alice, "client_id=evil", &proof));
+        assert!(!logins.is_logout_proof(&browser('b'), &alice, &proof));
+        let proof = logins.logout_proof(&browser('b'), &alice);
+        assert!(logins.is_logout_proof(&browser('b'), &alice, &proof));
+        assert!(!logins.is_logout_proof(&browser('c'), &alice, &proof));
+        assert!(!logins.is_logout_proof(&browser('b'), &super::tests::alice(), &proof));
     }
 
     #[test]

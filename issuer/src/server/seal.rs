@@ -91,6 +91,8 @@ pub(super) enum Purpose {
     LoginForm,
     /// The form that asks whether a client may.
     ConsentForm,
+    /// The form that asks whether to log out.
+    LogoutForm,
     /// That a log-in was made for one request.
     LoggedInFor,
 }
@@ -101,6 +103,7 @@ impl Purpose {
             Self::Login => "log-in",
             Self::LoginForm => "login form",
             Self::ConsentForm => "consent form",
+            Self::LogoutForm => "logout form",
             Self::LoggedInFor => "logged in for",
         }
     }

@@ -122,6 +122,8 @@ pub enum Kind {
     Consent,
     /// A revocation, for the lists that have to learn of it.
     CutOff,
+    /// A log-in at the authorization server that was ended before its time.
+    EndedLogin,
     /// Whose tokens the store is for.
     Issuer,
     /// The session that tokens belong to: what one log-in has led to.
@@ -134,7 +136,7 @@ pub enum Kind {
 
 impl Kind {
     /// All of them.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::AccessToken,
         Self::Assertion,
         Self::Client,
@@ -142,6 +144,7 @@ impl Kind {
         Self::Code,
         Self::Consent,
         Self::CutOff,
+        Self::EndedLogin,
         Self::Issuer,
         Self::Session,
         Self::Subject,
@@ -158,6 +161,7 @@ impl Kind {
             Self::Code => "code",
             Self::Consent => "consent",
             Self::CutOff => "cut_off",
+            Self::EndedLogin => "ended_login",
             Self::Issuer => "issuer",
             Self::Session => "session",
             Self::Subject => "subject",

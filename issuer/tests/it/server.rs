@@ -10,7 +10,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{Request, Response, StatusCode, header};
+use http::{Method, Request, Response, StatusCode, header};
 use http_body_util::{BodyExt as _, Full};
 use resource_protector::{Algorithm, MemoryRevocationList, testing::TestClock};
 use resource_protector_issuer::{
@@ -23,9 +23,11 @@ use resource_protector_issuer::{
     users::{Passwords, StoredUsers, User},
 };
 use serde_json::{Value, json};
-use tower::ServiceExt as _;
+use tower::{Layer as _, ServiceExt as _};
+use tower_http::cors::{AllowOrigin, CorsLayer};
+use tracing::Level;
 
-use crate::support::{API, terms};
+use crate::support::{API, Breakable, Trail, terms};
 
 const ISSUER: &str = "https://auth.test";
 const PASSWORD: &str = "correct horse battery staple";
@@ -40,6 +42,7 @@ struct Town {
     users: StoredUsers,
     alice: User,
     issuer: TokenIssuer,
+    store: Breakable,
     clock: TestClock,
 }
 
@@ -82,7 +85,8 @@ impl Town {
         let list = MemoryRevocationList::new(terms()).clock(clock.clone());
         let keys = KeyRing::generate(Algorithm::ES256).unwrap();
         let access = AccessTokens::jwt(keys, list).unwrap();
-        let issuer = TokenIssuer::builder(name, API, MemoryStore::new(), access)
+        let store = Breakable::default();
+        let issuer = TokenIssuer::builder(name, API, store.clone(), access)
             .unwrap()
             .subject_rule(users.clone())
             .clock(clock.clone())
@@ -97,6 +101,7 @@ impl Town {
             users,
             alice,
             issuer,
+            store,
             clock,
         }
     }
@@ -249,6 +254,11 @@ impl Browser<'_> {
     async fn decide(&mut self, page: &Page, decision: &str) -> Page {
         let proof = page.field("proof");
         let fields = [("form", "consent"), ("proof", &proof), ("decision", decision)];
+        self.post(&page.action(), &fields).await
+    }
+
+    async fn logout(&mut self, page: &Page) -> Page {
+        let fields = [("form", "logout"), ("proof", &page.field("proof"))];
         self.post(&page.action(), &fields).await
     }
 
@@ -418,6 +428,148 @@ async fn who_uses_another_account_is_logged_out_and_asked_who_they_are() {
 }
 
 #[tokio::test]
+async fn who_logs_out_of_the_server_is_asked_for_the_password_again() {
+    let town = Town::new().await;
+    let mut browser = town.browser();
+    let page = browser.come_in(&web()).await;
+    browser.decide(&page, "allow").await;
+    let page = browser.get("/logout").await;
+    assert!(page.status == 200 && page.text.contains("You are signed in as <strong>alice</strong>"));
+    // To ask changes nothing.
+    assert_eq!(browser.get(&web()).await.status, 303);
+    let page = browser.logout(&page).await;
+    assert!(page.status == 200 && page.text.contains("You are signed out"));
+    assert!(browser.get(&web()).await.is_login());
+}
+
+#[tokio::test]
+async fn where_nobody_is_logged_in_the_page_for_logging_out_says_so() {
+    let town = Town::new().await;
+    let mut browser = town.browser();
+    let page = browser.get("/logout").await;
+    assert!(page.status == 200 && page.text.contains("Nobody is signed in") && !page.text.contains("<form"));
+    let page = browser.post("/logout", &[("proof", "")]).await;
+    assert!(page.status == 200 && page.text.contains("Nobody is signed in"));
+}
+
+#[tokio::test]
+async fn a_cookie_that_was_copied_is_good_no_more_after_a_log_out_and_other_log_ins_are() {
+    let town = Town::new().await;
+    let (mut browser, mut elsewhere) = (town.browser(), town.browser());
+    let page = browser.come_in(&web()).await;
+    browser.decide(&page, "allow").await;
+    elsewhere.come_in(&web()).await;
+    let mut copy = browser.clone();
+    assert_eq!(copy.get(&web()).await.status, 303);
+    let page = browser.get("/logout").await;
+    browser.logout(&page).await;
+    assert!(copy.get(&web()).await.is_login());
+    // Not even after the upkeep, as long as the cookie says that it is good.
+    town.clock.advance(Duration::from_secs(8 * 3600 - 1));
+    town.issuer.upkeep().await.unwrap();
+    assert!(copy.get(&web()).await.is_login());
+    assert_eq!(elsewhere.get(&web()).await.status, 303);
+}
+
+#[tokio::test]
+async fn a_cookie_that_was_copied_is_good_no_more_when_another_account_is_used() {
+    let town = Town::new().await;
+    let mut browser = town.browser();
+    let page = browser.come_in(&web()).await;
+    let mut copy = browser.clone();
+    assert!(copy.get(&web()).await.is_consent());
+    browser.decide(&page, "switch").await;
+    assert!(copy.get(&web()).await.is_login());
+}
+
+#[tokio::test]
+async fn a_log_out_of_the_server_ends_no_session_of_a_client() {
+    let town = Town::new().await;
+    let mut browser = town.browser();
+    let page = browser.come_in(&phone()).await;
+    let answer = browser.decide(&page, "allow").await.answer();
+    let exchange = form(&[
+        ("grant_type", "authorization_code"),
+        ("code", &answer["code"]),
+        ("redirect_uri", "https://phone.test/cb"),
+        ("code_verifier", VERIFIER),
+    ]);
+    let tokens = town.token(&exchange).await.json();
+    let page = browser.get("/logout").await;
+    browser.logout(&page).await;
+    let access = tokens["access_token"].as_str().unwrap();
+    assert!(town.issuer.introspect(access).await.unwrap().is_some());
+}
+
+#[tokio::test]
+async fn csrf_no_form_but_our_own_for_this_browser_and_this_log_in_logs_anybody_out() {
+    let town = Town::new().await;
+    let (mut mallory, mut alice) = (town.browser(), town.browser());
+    mallory.come_in(&web()).await;
+    let page = alice.come_in(&web()).await;
+    let consent = page.field("proof");
+    alice.decide(&page, "allow").await;
+    let theirs = mallory.get("/logout").await.field("proof");
+    for proof in ["", &theirs, &consent] {
+        let page = alice.post("/logout", &[("form", "logout"), ("proof", proof)]).await;
+        assert!(page.status == 403 && page.text.contains("role=\"alert\"") && page.text.contains("<form"));
+        assert!(!page.headers.contains_key(header::SET_COOKIE));
+    }
+    let own = alice.get("/logout").await.field("proof");
+    for (name, value) in [("origin", "https://evil.test"), ("sec-fetch-site", "cross-site")] {
+        let request = Request::post("/logout")
+            .header(header::CONTENT_TYPE, "application/x-www-form-urlencoded")
+            .header(name, value);
+        let page = alice.send(request, form(&[("form", "logout"), ("proof", &own)])).await;
+        assert!(
+            page.status == 403 && !page.headers.contains_key(header::SET_COOKIE),
+            "{name}: {value}"
+        );
+    }
+    assert_eq!(alice.get(&web()).await.status, 303);
+}
+
+#[tokio::test]
+async fn open_redirect_a_log_out_leads_nowhere() {
+    let town = Town::new().await;
+    let mut browser = town.browser();
+    browser.come_in(&web()).await;
+    let query = form(&[
+        ("post_logout_redirect_uri", "https://evil.test"),
+        ("redirect_uri", "https://app.test/cb"),
+        ("client_id", "web"),
+    ]);
+    let url = format!("/logout?{query}");
+    let asked = browser.get(&url).await;
+    let proof = asked.field("proof");
+    let fields = [("proof", proof.as_str()), ("redirect_uri", "https://evil.test")];
+    let done = browser.post(&url, &fields).await;
+    assert!(done.text.contains("You are signed out"));
+    for page in [asked, done, browser.get(&url).await] {
+        assert!(page.status == 200 && !page.headers.contains_key(header::LOCATION));
+        assert!(!page.text.contains(".test") && !page.text.contains("href") && !page.text.contains("http-equiv"));
+    }
+}
+
+#[tokio::test]
+async fn who_cannot_be_logged_out_is_told_so_and_can_try_again() {
+    let town = Town::new().await;
+    let mut browser = town.browser();
+    browser.come_in(&web()).await;
+    let page = browser.get("/logout").await;
+    town.store.go_down();
+    let failed = browser.logout(&page).await;
+    assert!(failed.status == 503 && failed.headers.contains_key(header::RETRY_AFTER));
+    assert!(!failed.headers.contains_key(header::SET_COOKIE));
+    town.store.come_back();
+    // The first time it happens, and nobody hears of it.
+    town.store.lose_answers(1);
+    assert_eq!(browser.logout(&page).await.status, 503);
+    assert!(browser.logout(&page).await.text.contains("You are signed out"));
+    assert!(browser.get(&web()).await.is_login());
+}
+
+#[tokio::test]
 async fn a_wrong_password_and_an_unknown_user_get_the_same_page() {
     let town = Town::new().await;
     let mut browser = town.browser();
@@ -492,6 +644,182 @@ async fn who_tries_many_names_is_stopped_by_where_they_come_from() {
 }
 
 #[tokio::test]
+async fn a_user_is_granted_a_hundred_codes_in_five_minutes_and_then_has_to_wait() {
+    let town = Town::new().await;
+    let mut browser = town.browser();
+    let page = browser.come_in(&web()).await;
+    browser.decide(&page, "allow").await;
+    for _ in 1..100 {
+        assert!(browser.get(&web()).await.location().contains("?code="));
+    }
+    town.clock.advance(Duration::from_secs(100));
+    let refused = browser.get(&web()).await;
+    assert_eq!(refused.status, 429);
+    assert_eq!(refused.headers[header::RETRY_AFTER], "201");
+    assert!(refused.text.contains("Too many attempts") && !refused.headers.contains_key(header::LOCATION));
+    town.clock.advance(Duration::from_secs(200));
+    assert!(browser.get(&web()).await.location().contains("?code="));
+}
+
+#[tokio::test]
+async fn codes_are_counted_for_each_user_whatever_the_browser_and_the_client() {
+    let town = Town::with(ISSUER, |builder| {
+        builder.code_limit(Attempts::with_limit(2, Duration::from_secs(300)).unwrap())
+    })
+    .await;
+    town.users.add("bob", PASSWORD).await.unwrap();
+    let mut browser = town.browser();
+    for url in [web(), phone()] {
+        let page = browser.come_in(&url).await;
+        assert!(browser.decide(&page, "allow").await.location().contains("?code="));
+        browser.cookies.clear();
+    }
+    assert_eq!(browser.come_in(&phone()).await.status, 429);
+    let mut bobs = town.browser();
+    let page = bobs.get(&web()).await;
+    let page = bobs.login(&page, "bob", PASSWORD).await;
+    let page = bobs.get(page.location()).await;
+    assert!(bobs.decide(&page, "allow").await.location().contains("?code="));
+}
+
+#[tokio::test]
+async fn access_tokens_in_the_url_count_as_codes_do() {
+    let town = Town::with(ISSUER, |builder| {
+        let limit = Attempts::with_limit(1, Duration::from_secs(300)).unwrap();
+        builder.dangerous_implicit_grant().code_limit(limit)
+    })
+    .await;
+    let url = asked("phone", "https://phone.test/cb", &[("response_type", Some("token"))]);
+    let mut browser = town.browser();
+    let page = browser.come_in(&url).await;
+    assert!(
+        browser
+            .decide(&page, "allow")
+            .await
+            .location()
+            .contains("#access_token=")
+    );
+    assert_eq!(browser.get(&url).await.status, 429);
+}
+
+#[tokio::test]
+async fn a_code_that_could_not_be_issued_does_not_count() {
+    let town = Town::with(ISSUER, |builder| {
+        builder.code_limit(Attempts::with_limit(2, Duration::from_secs(300)).unwrap())
+    })
+    .await;
+    let mut browser = town.browser();
+    let page = browser.come_in(&web()).await;
+    assert!(browser.decide(&page, "allow").await.location().contains("?code="));
+    town.store.take_no_changes();
+    assert_eq!(browser.get(&web()).await.status, 503);
+    town.store.come_back();
+    assert!(browser.get(&web()).await.location().contains("?code="));
+    assert_eq!(browser.get(&web()).await.status, 429);
+}
+
+#[tokio::test]
+async fn what_happens_at_the_pages_is_an_event_each_that_names_the_client_and_nobody_else() {
+    let town = Town::with(ISSUER, |builder| {
+        let limit = |attempts| Attempts::with_limit(attempts, Duration::from_secs(300)).unwrap();
+        let builder = builder.attempts(limit(1)).peer_attempts(limit(2)).code_limit(limit(1));
+        builder.peer(|_| Some("192.0.2.1".to_owned()))
+    })
+    .await;
+    let (trail, _guard) = Trail::begin();
+    let mut browser = town.browser();
+    let page = browser.come_in(&web()).await;
+    browser.decide(&page, "deny").await;
+    browser.decide(&page, "allow").await;
+    browser.get(&web()).await;
+    let page = browser.get("/logout").await;
+    browser.logout(&page).await;
+    let page = browser.get(&web()).await;
+    for name in ["alice", "alice", "mallory", "eve"] {
+        browser.login(&page, name, "wr0ng").await;
+    }
+    let events = trail.events();
+    let told: Vec<_> = events
+        .iter()
+        .map(|(level, fields)| {
+            let field = |name| fields.0.get(name).map_or("", String::as_str);
+            (*level, field("event"), field("client_id"), field("limit"))
+        })
+        .collect();
+    let expected = [
+        (Level::INFO, "logged_in", "web", ""),
+        (Level::INFO, "consent_refused", "web", ""),
+        (Level::INFO, "consent_given", "web", ""),
+        (Level::WARN, "too_many_attempts", "web", "codes"),
+        (Level::INFO, "logged_out", "", ""),
+        (Level::INFO, "login_refused", "web", ""),
+        (Level::WARN, "too_many_attempts", "web", "login"),
+        (Level::INFO, "login_refused", "web", ""),
+        (Level::WARN, "too_many_attempts", "web", "peer"),
+    ];
+    assert_eq!(told, expected);
+    let text = format!("{events:?}");
+    for hidden in ["alice", "mallory", &town.alice.subject, PASSWORD, "wr0ng", "192.0.2.1"] {
+        assert!(!text.contains(hidden), "{hidden}");
+    }
+}
+
+#[tokio::test]
+async fn a_client_in_a_browser_reads_metadata_and_keys_wherever_it_comes_from() {
+    let town = Town::new().await;
+    for path in ["/.well-known/oauth-authorization-server", "/jwks"] {
+        let page = town.browser().get(path).await;
+        assert_eq!(page.status, 200);
+        assert_eq!(page.headers[header::ACCESS_CONTROL_ALLOW_ORIGIN], "*", "{path}");
+    }
+    for path in ["/token", "/revoke", "/introspect", "/logout"] {
+        let page = town.post(path, "").await;
+        assert!(
+            !page.headers.contains_key(header::ACCESS_CONTROL_ALLOW_ORIGIN),
+            "{path}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_client_in_a_browser_may_read_the_tokens_where_its_origin_is_allowed() {
+    let town = Town::new().await;
+    // As the README has it.
+    let cors = CorsLayer::new()
+        .allow_origin(AllowOrigin::predicate(|origin, request| {
+            matches!(request.uri.path(), "/token" | "/revoke") && origin == "https://app.example.com"
+        }))
+        .allow_methods([Method::POST])
+        .expose_headers([header::RETRY_AFTER]);
+    let server = cors.layer(town.server.clone());
+    let ask = async |method: Method, path: &str, origin: &str| {
+        let request = Request::builder()
+            .method(method)
+            .uri(path)
+            .header(header::ORIGIN, origin)
+            .header(header::ACCESS_CONTROL_REQUEST_METHOD, "POST")
+            .header(header::CONTENT_TYPE, "application/x-www-form-urlencoded")
+            .body(Full::<Bytes>::from(
+                "client_id=phone&grant_type=refresh_token&refresh_token=x",
+            ))
+            .unwrap();
+        let page = Page::of(server.clone().oneshot(request).await.unwrap()).await;
+        assert!(!page.headers.contains_key(header::ACCESS_CONTROL_ALLOW_CREDENTIALS));
+        let allowed = page.headers.get(header::ACCESS_CONTROL_ALLOW_ORIGIN);
+        (page.status, allowed.map(|origin| origin.to_str().unwrap().to_owned()))
+    };
+    let (own, other) = ("https://app.example.com", "https://evil.test");
+    assert_eq!(ask(Method::OPTIONS, "/token", own).await, (200, Some(own.to_owned())));
+    // The client may not refresh, and reads so.
+    assert_eq!(ask(Method::POST, "/token", own).await, (400, Some(own.to_owned())));
+    assert_eq!(ask(Method::POST, "/revoke", own).await, (400, Some(own.to_owned())));
+    assert_eq!(ask(Method::OPTIONS, "/token", other).await, (200, None));
+    assert_eq!(ask(Method::POST, "/token", other).await, (400, None));
+    assert_eq!(ask(Method::GET, "/authorize", own).await, (400, None));
+    assert_eq!(ask(Method::GET, "/jwks", other).await, (200, Some("*".to_owned())));
+}
+
+#[tokio::test]
 async fn csrf_a_form_that_no_page_of_ours_made_for_this_browser_does_nothing() {
     let town = Town::new().await;
     let (mut mallory, mut alice) = (town.browser(), town.browser());
@@ -549,9 +877,11 @@ async fn clickjacking_no_page_can_be_framed() {
     let mut browser = town.browser();
     let login = browser.get(&web()).await;
     let consent = browser.come_in(&web()).await;
+    let logout = browser.get("/logout").await;
+    assert!(logout.text.contains("<form"), "{}", logout.text);
     let error = browser.get("/authorize").await;
     assert_eq!(error.status, 400);
-    for page in [login, consent, error] {
+    for page in [login, consent, logout, error] {
         assert_eq!(page.headers["x-frame-options"], "DENY");
         let policy = page.headers["content-security-policy"].to_str().unwrap();
         assert!(policy.contains("frame-ancestors 'none'") && policy.starts_with("default-src 'none'"));

@@ -1,8 +1,10 @@
 //! An issuer on a moved clock, a resource server that it tells of revocations, and a store that can be broken.
 
 use std::{
+    collections::BTreeMap,
+    fmt,
     sync::{
-        Arc,
+        Arc, Mutex,
         atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     time::{Duration, SystemTime},
@@ -20,6 +22,14 @@ use resource_protector_issuer::{
     store::{Change, Key, Listing, MemoryStore, Outcome, Row, Store},
 };
 use tower::{Layer as _, ServiceExt as _, service_fn};
+use tracing::{
+    Event, Level, Subscriber,
+    field::{Field, Visit},
+};
+use tracing_subscriber::{
+    Registry,
+    layer::{self, SubscriberExt as _},
+};
 
 pub const ISSUER: &str = "https://auth.test";
 pub const API: &str = "https://api.test";
@@ -130,11 +140,53 @@ pub async fn present(protector: &ResourceProtectorLayer, token: &str) -> Result<
     }
 }
 
+/// Keeps the events of this crate, whatever the target: the levels and the fields.
+#[derive(Clone, Default)]
+pub struct Trail(Arc<Mutex<Vec<(Level, Fields)>>>);
+
+/// The fields of an event, and what each says.
+#[derive(Clone, Debug, Default)]
+pub struct Fields(pub BTreeMap<&'static str, String>);
+
+impl Trail {
+    /// What happens until the guard is dropped, in this thread.
+    pub fn begin() -> (Self, tracing::subscriber::DefaultGuard) {
+        let trail = Self::default();
+        let guard = tracing::subscriber::set_default(Registry::default().with(trail.clone()));
+        (trail, guard)
+    }
+
+    pub fn events(&self) -> Vec<(Level, Fields)> {
+        self.0.lock().unwrap().clone()
+    }
+}
+
+impl Visit for Fields {
+    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
+        self.0.insert(field.name(), format!("{value:?}"));
+    }
+
+    fn record_str(&mut self, field: &Field, value: &str) {
+        self.0.insert(field.name(), value.to_owned());
+    }
+}
+
+impl<S: Subscriber> layer::Layer<S> for Trail {
+    fn on_event(&self, event: &Event<'_>, _: layer::Context<'_, S>) {
+        if event.metadata().target().starts_with("resource_protector_issuer::") {
+            let mut fields = Fields::default();
+            event.record(&mut fields);
+            self.0.lock().unwrap().push((*event.metadata().level(), fields));
+        }
+    }
+}
+
 /// A store in memory that can go away: before a change, or after it, so that nobody hears whether it has happened.
 #[derive(Clone, Default)]
 pub struct Breakable {
     store: MemoryStore,
     is_down: Arc<AtomicBool>,
+    is_full: Arc<AtomicBool>,
     deaf: Arc<AtomicUsize>,
 }
 
@@ -145,6 +197,12 @@ impl Breakable {
 
     pub fn come_back(&self) {
         self.is_down.store(false, Ordering::SeqCst);
+        self.is_full.store(false, Ordering::SeqCst);
+    }
+
+    /// Shows what there is, and carries out no change.
+    pub fn take_no_changes(&self) {
+        self.is_full.store(true, Ordering::SeqCst);
     }
 
     /// Carries out this many changes and says that they failed.
@@ -168,6 +226,9 @@ impl Store for Breakable {
 
     async fn commit(&self, change: &Change) -> Result<Outcome, StoreError> {
         self.check()?;
+        if self.is_full.load(Ordering::SeqCst) {
+            return Err(StoreError::new("the store is full"));
+        }
         let outcome = self.store.commit(change).await?;
         let lost = self
             .deaf

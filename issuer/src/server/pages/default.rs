@@ -2,7 +2,7 @@
 
 use askama::Template;
 
-use super::{ConsentPage, ErrorPage, GoOnPage, LoginPage, LoginProblem, Page, Pages, Trouble};
+use super::{ConsentPage, ErrorPage, GoOnPage, LoginPage, LoginProblem, LogoutPage, Page, Pages, Trouble};
 
 /// One for all pages. It has no `</style` and no `{#`.
 const CSS: &str = include_str!("../../../templates/style.css");
@@ -34,6 +34,13 @@ struct GoOn<'a> {
 }
 
 #[derive(Template)]
+#[template(path = "logout.html")]
+struct Logout<'a> {
+    css: &'static str,
+    page: &'a LogoutPage<'a>,
+}
+
+#[derive(Template)]
 #[template(path = "error.html")]
 struct Error<'a> {
     css: &'static str,
@@ -58,6 +65,10 @@ impl Pages for DefaultPages {
 
     fn go_on(&self, page: &GoOnPage<'_>) -> Page {
         rendered(&GoOn { css: CSS, page })
+    }
+
+    fn logout(&self, page: &LogoutPage<'_>) -> Page {
+        rendered(&Logout { css: CSS, page })
     }
 
     fn error(&self, page: &ErrorPage<'_>) -> Page {
@@ -131,6 +142,16 @@ mod tests {
         DefaultPages.consent(&page).into_html()
     }
 
+    fn logout(user_name: &str, value: &str) -> String {
+        let page = LogoutPage::Ask {
+            user_name,
+            action: "/logout",
+            hidden: &[HiddenField { name: "request", value }],
+            is_shown_again: false,
+        };
+        DefaultPages.logout(&page).into_html()
+    }
+
     fn assert_harmless(html: &str) {
         assert!(!html.contains("<script"), "{html}");
         assert!(!html.contains("<img"), "{html}");
@@ -149,6 +170,8 @@ mod tests {
         assert_harmless(&consent("", "", scope(HOSTILE, None), ""));
         assert_harmless(&consent("", "", scope("", Some(HOSTILE)), ""));
         assert_harmless(&consent("", "", scope("", None), HOSTILE));
+        assert_harmless(&logout(HOSTILE, ""));
+        assert_harmless(&logout("", HOSTILE));
         let url = HOSTILE;
         let go_on = GoOnPage { client_name: "", url };
         assert_harmless(&DefaultPages.go_on(&go_on).into_html());
@@ -203,6 +226,9 @@ mod tests {
     fn no_page_has_scripts_or_anything_from_elsewhere() {
         for html in [
             login("Notes", "alice", "x", None),
+            logout("Alice", "x"),
+            DefaultPages.logout(&LogoutPage::LoggedOut).into_html(),
+            DefaultPages.logout(&LogoutPage::NobodyLoggedIn).into_html(),
             consent(
                 "Notes",
                 "Alice",

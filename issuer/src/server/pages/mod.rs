@@ -29,6 +29,9 @@ pub trait Pages: Send + Sync + 'static {
     /// its place: browsers hold redirects that follow a form against the `form-action` of the page with the password.
     fn go_on(&self, page: &GoOnPage<'_>) -> Page;
 
+    /// Asks whether to log out of the server, or says that nobody is logged in any more.
+    fn logout(&self, page: &LogoutPage<'_>) -> Page;
+
     /// Says what went wrong, where nobody can be sent back to the client. It has no link that a request brought.
     fn error(&self, page: &ErrorPage<'_>) -> Page;
 }
@@ -168,6 +171,27 @@ pub struct GoOnPage<'a> {
     pub url: &'a str,
 }
 
+/// What the page shows where somebody logs out of the server.
+#[derive(Debug)]
+pub enum LogoutPage<'a> {
+    /// Asks whether they want to: a form with one button, and nothing to fill in.
+    #[non_exhaustive]
+    Ask {
+        /// What the user is called.
+        user_name: &'a str,
+        /// Where the form is posted to.
+        action: &'a str,
+        /// What the form has to have in it.
+        hidden: &'a [HiddenField<'a>],
+        /// Whether the form was sent and could not be heeded, because it was not made for this log-in.
+        is_shown_again: bool,
+    },
+    /// Says that they are logged out. Sessions of clients go on.
+    LoggedOut,
+    /// Says that nobody is logged in.
+    NobodyLoggedIn,
+}
+
 /// What the page shows when something went wrong.
 #[derive(Debug)]
 #[non_exhaustive]
@@ -186,7 +210,7 @@ pub enum Trouble {
     BadRequest,
     /// The form does not come from a page of ours.
     CrossSite,
-    /// Too many tries; how long to wait for the next one.
+    /// Too many tries to log in, or too many codes for one user; how long to wait for the next one.
     TooManyAttempts {
         /// How long.
         wait: Duration,

@@ -1,0 +1,131 @@
+//! The authorization endpoint: who it is, whether the client may, and back to the client (RFC 6749 §3.1).
+
+mod consent_form;
+mod grant;
+mod login_form;
+mod shown;
+mod visit;
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use http::{Method, StatusCode, request::Parts};
+use http_body::Body;
+
+use self::visit::Visit;
+use super::{
+    authorize::{self, AuthorizationRequest, Step, next_step},
+    frontend::{Frontend, Stop},
+    headers::not_allowed,
+    login::Login,
+    pages::Trouble,
+};
+use crate::{
+    attempts::Attempts,
+    clients::AnyClients,
+    endpoints::{Answer, BoxError, read},
+};
+
+/// What is added to the query when somebody has logged in because the request asked for it.
+const LOGGED_IN: &str = "&logged_in=";
+
+/// Where a request comes from, as far as the application says.
+pub(in crate::server) type Peer = Arc<dyn Fn(&Parts) -> Option<String> + Send + Sync>;
+
+pub(in crate::server) struct AuthorizationEndpoint {
+    pub(in crate::server) frontend: Frontend,
+    pub(in crate::server) clients: Arc<dyn AnyClients>,
+    pub(in crate::server) attempts: Attempts,
+    pub(in crate::server) peer: Option<Peer>,
+    /// Failures of one peer under any names.
+    pub(in crate::server) peer_attempts: Attempts,
+    /// What each user is granted.
+    pub(in crate::server) code_limit: Attempts,
+    /// What scopes allow, in words.
+    pub(in crate::server) scopes: BTreeMap<String, String>,
+    pub(in crate::server) path: String,
+    /// Whether clients that are registered for it may have access tokens in the URL.
+    pub(in crate::server) has_implicit_grant: bool,
+}
+
+impl AuthorizationEndpoint {
+    pub(in crate::server) async fn answer<B>(&self, parts: &Parts, body: B) -> Answer
+    where
+        B: Body,
+        B::Error: Into<BoxError>,
+    {
+        let answered = match parts.method {
+            Method::GET => self.show(parts).await,
+            Method::POST => self.decide(parts, body).await,
+            _ => Ok(not_allowed("GET, POST")),
+        };
+        self.frontend.answer(answered)
+    }
+
+    async fn show(&self, parts: &Parts) -> Result<Answer, Stop> {
+        let visit = self.visit(parts).await?;
+        match self.next(&visit).await? {
+            Step::Login => Ok(self.login_page(&visit, "", None)),
+            Step::Consent => Ok(self.consent_page(&visit, false)),
+            Step::Refuse(code) => Ok(self.back(&visit, authorize::Answer::Error(code, None))),
+            Step::Grant => {
+                let granted = self.grant(&visit).await?;
+                Ok(self.back(&visit, granted.answer()))
+            }
+        }
+    }
+
+    async fn decide<B>(&self, parts: &Parts, body: B) -> Result<Answer, Stop>
+    where
+        B: Body,
+        B::Error: Into<BoxError>,
+    {
+        let frontend = &self.frontend;
+        if !frontend.site.is_own_form(&parts.headers) {
+            return Ok(frontend.error(StatusCode::FORBIDDEN, Trouble::CrossSite, None));
+        }
+        let visit = self.visit(parts).await?;
+        let form = match read(parts, body).await {
+            Ok(form) => form,
+            Err(refused) => {
+                return Ok(frontend.error(refused.status(), Trouble::BadRequest, Some(refused.description())));
+            }
+        };
+        match form.get("form") {
+            Some("login") => self.login(&visit, &form, parts).await,
+            Some("consent") => self.consent(&visit, &form).await,
+            _ => Ok(frontend.error(
+                StatusCode::BAD_REQUEST,
+                Trouble::BadRequest,
+                Some("It is a form of no page."),
+            )),
+        }
+    }
+
+    async fn next(&self, visit: &Visit<'_>) -> Result<Step, Stop> {
+        let has_consent = match &visit.login {
+            None => false,
+            Some((login, _)) => self.has_consent(visit, login).await?,
+        };
+        let login = visit.login.as_ref().map(|(login, _)| login);
+        let now = self.frontend.issuer.now().wall;
+        Ok(next_step(
+            &visit.request,
+            login,
+            visit.is_made_for_this,
+            has_consent,
+            now,
+        ))
+    }
+
+    /// Whether they need not be asked again. A client that anybody can pretend to be is asked about every time, unless it is
+    /// known by an `https` address that is its own (RFC 6749 §10.2, RFC 8252 §8.6).
+    async fn has_consent(&self, visit: &Visit<'_>, login: &Login) -> Result<bool, Stop> {
+        let AuthorizationRequest { scopes, resources, .. } = &visit.request;
+        if visit.client.is_public() && visit.request.redirect_scheme() != "https" {
+            return Ok(false);
+        }
+        let client_id = visit.client.id();
+        let issuer = &self.frontend.issuer;
+        Ok(issuer.has_consent(&login.subject, client_id, scopes, resources).await?)
+    }
+}
