@@ -1,7 +1,6 @@
 //! What has to hold for every client, whether it was made here or read from somewhere.
 
-use resource_protector::{JwtValidator, Scope, SetupError};
-use serde::{Deserialize, de};
+use resource_protector::{JwtValidator, SetupError};
 use serde_json::Value;
 
 use super::{
@@ -84,44 +83,4 @@ impl Client {
         }
         JwtValidator::with_jwks(&self.id, jwks.to_string(), self.id.as_str()).map(|_| ())
     }
-}
-
-impl<'de> Deserialize<'de> for Client {
-    fn deserialize<D: de::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let read = Written::deserialize(deserializer)?;
-        let client = Self {
-            id: read.id,
-            method: read.token_endpoint_auth_method,
-            secrets: read.secrets,
-            jwks: read.jwks,
-            name: read.name,
-            redirect_uris: read.redirect_uris,
-            grants: read.grants,
-            scopes: read.scopes,
-            audiences: read.audiences,
-            may_introspect: read.may_introspect,
-        };
-        client.checked().map_err(de::Error::custom)
-    }
-}
-
-/// A client as it is read, before it is checked.
-#[derive(Deserialize)]
-struct Written {
-    id: String,
-    token_endpoint_auth_method: ClientAuthMethod,
-    #[serde(default)]
-    secrets: Vec<SecretDigest>,
-    jwks: Option<Value>,
-    name: Option<String>,
-    #[serde(default)]
-    redirect_uris: Vec<String>,
-    #[serde(default)]
-    grants: Vec<String>,
-    #[serde(default)]
-    scopes: Vec<Scope>,
-    #[serde(default)]
-    audiences: Vec<String>,
-    #[serde(default)]
-    may_introspect: bool,
 }

@@ -9,6 +9,7 @@ use serde_json::Value;
 use super::{
     redirect_uri::{self, Owner},
     secret::{self, ClientSecret, SecretDigest},
+    written::Written,
 };
 
 /// The longest JWK set, in bytes.
@@ -19,8 +20,25 @@ const MAX_JWKS: usize = 64 * 1024;
 /// **No stranger may choose an identifier**: in the tokens that a client gets for itself it is the `sub` (RFC 9068 §2.2), where
 /// resource servers look for users. Whoever registers a client under a user's subject is that user there (RFC 9700 §4.15).
 ///
-/// What it may do is said here, and nothing is allowed unless it is said. It serializes to JSON, with secrets only as
-/// digests, and is checked again when it is read.
+/// What it may do is said here, and nothing is allowed unless it is said.
+///
+/// It serializes to JSON, under the names of client metadata (RFC 7591 §2) and four of its own:
+///
+/// | member | what |
+/// |---|---|
+/// | `client_id` | its identifier |
+/// | `client_name` | what it is called |
+/// | `token_endpoint_auth_method` | how it proves who it is; it has to be there |
+/// | `client_secret_sha256` | its secrets, of which nothing else is kept: a list of up to 4, each a SHA-256 in base64url |
+/// | `jwks` | its public keys |
+/// | `redirect_uris` | where its users may be sent back to |
+/// | `grant_types` | which grants it may use; none if it is left out, which in RFC 7591 is `authorization_code` |
+/// | `scope` | which scopes it may be given, separated by spaces |
+/// | `audiences` | for which resource servers it may have tokens |
+/// | `may_introspect` | whether it is a resource server |
+///
+/// It is checked again when it is read, and one with a member that is not in this table is an error: it may be what a newer
+/// version of this library forbids a client by.
 ///
 /// ```
 /// # fn main() -> Result<(), resource_protector::SetupError> {
@@ -42,26 +60,18 @@ const MAX_JWKS: usize = 64 * 1024;
 /// # Ok(())
 /// # }
 /// ```
-#[derive(Clone, PartialEq, Eq, Serialize)]
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(into = "Written", try_from = "Written")]
 pub struct Client {
     pub(super) id: String,
-    #[serde(rename = "token_endpoint_auth_method")]
     pub(super) method: ClientAuthMethod,
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(super) secrets: Vec<SecretDigest>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) jwks: Option<Value>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) name: Option<String>,
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(super) redirect_uris: Vec<String>,
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(super) grants: Vec<String>,
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(super) scopes: Vec<Scope>,
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(super) audiences: Vec<String>,
-    #[serde(default, skip_serializing_if = "is_false")]
     pub(super) may_introspect: bool,
 }
 
@@ -354,11 +364,6 @@ impl Client {
 
 pub(super) fn problem(option: &'static str, expected: &str) -> SetupError {
     SetupError::new(option, format_args!("expected {expected}"))
-}
-
-#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde hands out references")]
-fn is_false(value: &bool) -> bool {
-    !value
 }
 
 impl fmt::Debug for Client {

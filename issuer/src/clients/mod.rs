@@ -10,6 +10,7 @@ mod secret;
 mod stored;
 #[cfg(test)]
 mod tests;
+mod written;
 
 use std::{future::Future, pin::Pin, sync::Arc};
 

@@ -676,23 +676,61 @@ fn a_client_is_written_without_its_secret_and_read_as_it_was() {
 }
 
 #[test]
+fn a_client_is_written_under_the_names_of_rfc_7591_and_with_no_more_than_it_has() {
+    let client = Client::with_secret("c", &secret(SECRET))
+        .and_then(|client| client.name("Notes"))
+        .and_then(|client| client.redirect_uris(["https://app.example/cb"]))
+        .and_then(|client| client.grants(["authorization_code", "refresh_token"]))
+        .and_then(|client| client.scopes("profile email"))
+        .unwrap();
+    // The SHA-256 of the secret by `printf 0123456789abcdef0123456789abcdef | openssl dgst -sha256 -binary | basenc --base64url`.
+    let written = json!({
+        "client_id": "c",
+        "client_name": "Notes",
+        "token_endpoint_auth_method": "client_secret_basic",
+        "client_secret_sha256": ["PrG9Q5lH63YpmOVmzMLgmceREYsvQFecxPfaK1Bht_k"],
+        "redirect_uris": ["https://app.example/cb"],
+        "grant_types": ["authorization_code", "refresh_token"],
+        "scope": "profile email",
+    });
+    assert_eq!(serde_json::to_value(&client).unwrap(), written);
+    let public = serde_json::to_value(Client::public("p").unwrap()).unwrap();
+    assert_eq!(
+        public,
+        json!({ "client_id": "p", "token_endpoint_auth_method": "none", "grant_types": [] })
+    );
+}
+
+#[test]
+fn a_client_that_says_what_is_not_known_here_is_not_read() {
+    let good = json!({ "client_id": "c", "token_endpoint_auth_method": "none" });
+    assert!(serde_json::from_value::<Client>(good.clone()).is_ok());
+    for unknown in ["dpop_bound_access_tokens", "redirect_uri", "id"] {
+        let mut newer = good.clone();
+        newer[unknown] = json!(true);
+        assert!(serde_json::from_value::<Client>(newer).is_err(), "{unknown}");
+    }
+}
+
+#[test]
 fn a_client_is_checked_when_it_is_read() {
     let good = json!({
-        "id": "c", "token_endpoint_auth_method": "client_secret_basic",
-        "secrets": ["ungWv48Bz-pBQUDeXa4iI7ADYaOWF3qctBD_YfIAFa0"],
+        "client_id": "c", "token_endpoint_auth_method": "client_secret_basic",
+        "client_secret_sha256": ["ungWv48Bz-pBQUDeXa4iI7ADYaOWF3qctBD_YfIAFa0"],
     });
     let read = |client: &Value| serde_json::from_value::<Client>(client.clone());
     assert!(read(&good).is_ok());
     for (name, value) in [
-        ("id", json!("")),
+        ("client_id", json!("")),
         ("token_endpoint_auth_method", json!("none")),
         ("token_endpoint_auth_method", json!("private_key_jwt")),
         ("token_endpoint_auth_method", json!("tls_client_auth")),
-        ("secrets", json!([])),
-        ("secrets", json!(["in clear"])),
+        ("client_secret_sha256", json!([])),
+        ("client_secret_sha256", json!(["in clear"])),
         ("jwks", json!({ "keys": [] })),
         ("redirect_uris", json!(["http://app.example/cb"])),
-        ("scopes", json!([""])),
+        ("scope", json!("a\"b")),
+        ("grant_types", json!([""])),
     ] {
         let mut bad = good.clone();
         bad[name] = value;
@@ -748,7 +786,7 @@ async fn a_row_that_is_no_client_is_an_error_and_not_an_unknown_client() {
         version: crate::store::Version::draw().unwrap(),
         owner: None,
         expires_at: None,
-        body: r#"{"id":"a","secrets":"s3cret"}"#.to_owned(),
+        body: r#"{"client_id":"a","client_secret_sha256":"s3cret"}"#.to_owned(),
     };
     let change = Change::new().step(
         Key::of(crate::store::Kind::Client, "a"),
