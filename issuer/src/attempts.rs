@@ -55,6 +55,7 @@ struct Count {
 /// There were too many failures. Nothing was looked at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("there were too many failed attempts")]
+#[non_exhaustive]
 pub struct TooMany {
     /// How long it is until the next attempt is looked at.
     pub retry_after: Duration,

@@ -8,7 +8,6 @@ use http::{
     request::Parts,
 };
 use http_body::Body;
-use http_body_util::Full;
 use resource_protector::StoreError;
 
 use super::{
@@ -21,7 +20,7 @@ use super::{
 use crate::{
     attempts::{Attempt, Attempts, TooMany},
     clients::{AnyClients, Client},
-    endpoints::{Answer, BoxError, Form, read},
+    endpoints::{Answer, BoxError, Form, ResponseBody, read},
     grants,
     tokens::{CodeRequest, IssuedTokens, TokenError, TokenIssuer, TokenRequest},
     users::{AnyUserDirectory, User, Username},
@@ -100,7 +99,7 @@ impl AuthorizationEndpoint {
             Method::GET => self.show(parts).await,
             Method::POST => self.decide(parts, body).await,
             _ => {
-                let mut answer = Response::new(Full::default());
+                let mut answer = Response::new(ResponseBody::empty());
                 *answer.status_mut() = StatusCode::METHOD_NOT_ALLOWED;
                 answer
                     .headers_mut()

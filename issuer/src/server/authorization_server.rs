@@ -9,7 +9,6 @@ use http::{
     request::Parts,
 };
 use http_body::Body;
-use http_body_util::Full;
 use resource_protector::SetupError;
 
 use super::{
@@ -23,7 +22,7 @@ use super::{
 use crate::{
     attempts::Attempts,
     clients::{Client, ClientAuthentication, ClientRegistry},
-    endpoints::{Answer, BoxError, IntrospectionEndpoint, RevocationEndpoint, TokenEndpoint, service},
+    endpoints::{Answer, BoxError, IntrospectionEndpoint, ResponseBody, RevocationEndpoint, TokenEndpoint, service},
     grants::{AuthorizationCode, ClientCredentials, Grant, RefreshToken},
     keys::JwksEndpoint,
     setup::within,
@@ -324,7 +323,7 @@ impl Endpoints {
                 return answer;
             }
         };
-        let mut answer = Response::new(Full::new(body));
+        let mut answer = Response::new(ResponseBody::from(body));
         let fields = answer.headers_mut();
         fields.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         fields.insert(CACHE_CONTROL, HeaderValue::from_static("public, max-age=300"));
@@ -335,7 +334,7 @@ impl Endpoints {
 }
 
 fn status(status: StatusCode) -> Answer {
-    let mut answer = Response::new(Full::default());
+    let mut answer = Response::new(ResponseBody::empty());
     *answer.status_mut() = status;
     answer
 }

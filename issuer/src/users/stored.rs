@@ -520,11 +520,12 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn neither_password_nor_name_stands_in_debug() {
+    async fn neither_password_nor_name_nor_subject_stands_in_debug() {
         let users = users();
         let alice = users.add("alice", PASSWORD).await.unwrap();
         let debug = format!("{alice:?} {users:?}");
         assert!(!debug.contains("alice") && !debug.contains("argon2id$"), "{debug}");
+        assert!(!debug.contains(&alice.subject), "{debug}");
     }
 
     struct Broken;
