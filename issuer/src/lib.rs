@@ -95,6 +95,7 @@
 pub mod attempts;
 pub mod clients;
 pub mod endpoints;
+mod form_encoding;
 pub mod grants;
 pub mod keys;
 pub mod profiles;
