@@ -85,7 +85,10 @@ impl Attempts {
         if failures == 0 || !bounds.contains(&window) {
             return Err(SetupError::new(
                 "attempts",
-                "expected at least one failure, and a time of 1 s to 24 hours",
+                format_args!(
+                    "expected at least one failure, and a time of 1 s to 24 hours, got {failures} in {} s",
+                    window.as_secs_f64()
+                ),
             ));
         }
         Ok(Self::of(failures, window, 100_000))
