@@ -19,6 +19,7 @@ use resource_protector_issuer::{
     AccessTokens, KeyRing, TokenIssuer, TokenIssuerBuilder, TokenRequest, TokenTable,
     store::{Change, Key, Listing, MemoryStore, Outcome, Row, Store},
 };
+use tokio::sync::Barrier;
 use tower::{Layer as _, ServiceExt as _, service_fn};
 
 pub const ISSUER: &str = "https://auth.test";
@@ -137,6 +138,33 @@ pub struct Breakable {
     store: MemoryStore,
     is_down: Arc<AtomicBool>,
     deaf: Arc<AtomicUsize>,
+    meeting: Arc<Meeting>,
+}
+
+struct Meeting {
+    expected: AtomicUsize,
+    barrier: Barrier,
+}
+
+impl Default for Meeting {
+    fn default() -> Self {
+        Self {
+            expected: AtomicUsize::new(0),
+            barrier: Barrier::new(2),
+        }
+    }
+}
+
+impl Meeting {
+    /// Waits for the other one, if two are expected.
+    async fn attend(&self) {
+        let expected = self
+            .expected
+            .fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1));
+        if expected.is_ok() {
+            self.barrier.wait().await;
+        }
+    }
 }
 
 impl Breakable {
@@ -151,6 +179,11 @@ impl Breakable {
     /// Carries out this many changes and says that they failed.
     pub fn lose_answers(&self, changes: usize) {
         self.deaf.store(changes, Ordering::SeqCst);
+    }
+
+    /// Neither of the next two changes happens before both have come: each is decided before the other has happened.
+    pub fn next_two_meet(&self) {
+        self.meeting.expected.store(2, Ordering::SeqCst);
     }
 
     fn check(&self) -> Result<(), StoreError> {
@@ -169,6 +202,7 @@ impl Store for Breakable {
 
     async fn commit(&self, change: &Change) -> Result<Outcome, StoreError> {
         self.check()?;
+        self.meeting.attend().await;
         let outcome = self.store.commit(change).await?;
         let lost = self
             .deaf
