@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::{
+    ClientAuthMethod,
     redirect_uri::{self, Owner},
     secret::{self, ClientSecret, SecretDigest},
     written::Written,
@@ -14,6 +15,9 @@ use super::{
 
 /// The longest JWK set, in bytes.
 const MAX_JWKS: usize = 64 * 1024;
+
+/// The most secrets.
+pub(super) const MAX_SECRETS: usize = 4;
 
 /// An application that gets tokens, or a resource server that asks about them, as the authorization server knows it.
 ///
@@ -75,48 +79,13 @@ pub struct Client {
     pub(super) may_introspect: bool,
 }
 
-/// How a client proves who it is: the values of `token_endpoint_auth_method` (RFC 7591 §2).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-#[non_exhaustive]
-pub enum ClientAuthMethod {
-    /// `client_secret_basic`: identifier and secret by HTTP Basic (RFC 6749 §2.3.1).
-    ClientSecretBasic,
-    /// `client_secret_post`: identifier and secret in the form (RFC 6749 §2.3.1).
-    ClientSecretPost,
-    /// `private_key_jwt`: an assertion that it signs for each request (RFC 7523 §2.2).
-    PrivateKeyJwt,
-    /// `none`: a public client, which says who it is and cannot prove it.
-    None,
-}
-
-impl ClientAuthMethod {
-    /// All of them.
-    pub const ALL: [Self; 4] = [
-        Self::ClientSecretBasic,
-        Self::ClientSecretPost,
-        Self::PrivateKeyJwt,
-        Self::None,
-    ];
-
-    /// Its name, as in metadata.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::ClientSecretBasic => "client_secret_basic",
-            Self::ClientSecretPost => "client_secret_post",
-            Self::PrivateKeyJwt => "private_key_jwt",
-            Self::None => "none",
-        }
-    }
-}
-
 /// How clients are described. What is said later takes the place of what was said before.
 impl Client {
     /// One that keeps no secret: it runs in a browser or on its user's device (RFC 6749 §2.1).
     ///
     /// # Errors
     ///
-    /// When the identifier is empty, longer than 200 bytes, or has other than printable ASCII characters (RFC 6749,
+    /// When the identifier is blank, longer than 200 bytes, or has other than printable ASCII characters (RFC 6749,
     /// appendix A.1).
     pub fn public(id: impl Into<String>) -> Result<Self, SetupError> {
         Self::of(id.into(), ClientAuthMethod::None).checked()
@@ -143,10 +112,17 @@ impl Client {
     pub fn with_keys(id: impl Into<String>, jwks: impl AsRef<[u8]>) -> Result<Self, SetupError> {
         let jwks = jwks.as_ref();
         if jwks.len() > MAX_JWKS {
-            return Err(problem("jwks", "no more than 64 KiB"));
+            return Err(problem(
+                "jwks",
+                "no more than 64 KiB",
+                format_args!("{} bytes", jwks.len()),
+            ));
         }
+        // What the parser says quotes it, and it may be a private key.
+        let parsed = serde_json::from_slice(jwks)
+            .map_err(|error| problem("jwks", "a JWK set", format_args!("no JSON in line {}", error.line())));
         let mut client = Self::of(id.into(), ClientAuthMethod::PrivateKeyJwt);
-        client.jwks = Some(serde_json::from_slice(jwks).map_err(|_| problem("jwks", "a JWK set"))?);
+        client.jwks = Some(parsed?);
         client.checked()
     }
 
@@ -156,9 +132,7 @@ impl Client {
     ///
     /// When it has no secret.
     pub fn secret_in_form(mut self) -> Result<Self, SetupError> {
-        if self.secrets.is_empty() {
-            return Err(problem("secret", "a client that has a secret"));
-        }
+        self.has_secrets()?;
         self.method = ClientAuthMethod::ClientSecretPost;
         Ok(self)
     }
@@ -170,8 +144,13 @@ impl Client {
     ///
     /// When it has no secret, or has 4 already.
     pub fn further_secret(mut self, secret: &ClientSecret) -> Result<Self, SetupError> {
-        if self.secrets.is_empty() || self.secrets.len() >= 4 {
-            return Err(problem("secret", "a client that has 1 to 3 secrets"));
+        self.has_secrets()?;
+        if self.secrets.len() >= MAX_SECRETS {
+            return Err(problem(
+                "secret",
+                "no more than 4 secrets",
+                "one more: `only_secret` takes the others away",
+            ));
         }
         self.secrets.push(SecretDigest::of(secret.expose()));
         Ok(self)
@@ -183,9 +162,7 @@ impl Client {
     ///
     /// When it has no secret.
     pub fn only_secret(mut self, secret: &ClientSecret) -> Result<Self, SetupError> {
-        if self.secrets.is_empty() {
-            return Err(problem("secret", "a client that has a secret"));
-        }
+        self.has_secrets()?;
         self.secrets = vec![SecretDigest::of(secret.expose())];
         Ok(self)
     }
@@ -222,7 +199,7 @@ impl Client {
     ///
     /// # Errors
     ///
-    /// When one is empty or not ASCII, a public client is to have `client_credentials` (RFC 6749 §4.4), and when there
+    /// When one is blank or not ASCII, a public client is to have `client_credentials` (RFC 6749 §4.4), and when there
     /// are more than 100.
     pub fn grants<I>(mut self, grants: I) -> Result<Self, SetupError>
     where
@@ -283,6 +260,17 @@ impl Client {
             audiences: Vec::new(),
             may_introspect: false,
         }
+    }
+
+    fn has_secrets(&self) -> Result<(), SetupError> {
+        if self.secrets.is_empty() {
+            return Err(problem(
+                "secret",
+                "a client that is made with a secret, by `Client::with_secret`",
+                format_args!("one of `{}`", self.method.as_str()),
+            ));
+        }
+        Ok(())
     }
 
     pub(super) fn owner(&self) -> Owner {
@@ -362,8 +350,8 @@ impl Client {
     }
 }
 
-pub(super) fn problem(option: &'static str, expected: &str) -> SetupError {
-    SetupError::new(option, format_args!("expected {expected}"))
+pub(super) fn problem(option: &'static str, expected: &str, got: impl fmt::Display) -> SetupError {
+    SetupError::new(option, format_args!("expected {expected}, got {got}"))
 }
 
 impl fmt::Debug for Client {

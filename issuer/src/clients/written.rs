@@ -4,10 +4,7 @@ use resource_protector::{Scope, SetupError};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::{
-    client::{Client, ClientAuthMethod},
-    secret::SecretDigest,
-};
+use super::{Client, ClientAuthMethod, secret::SecretDigest};
 
 /// A client under the names of RFC 7591 §2, as far as it has them; before it is checked, when it is read.
 ///
