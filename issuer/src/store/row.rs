@@ -158,7 +158,7 @@ impl Version {
 pub struct Row {
     /// Which state of the row this is.
     pub version: Version,
-    /// Whose it is: what [`Listing`] goes by.
+    /// Whose it is: what a [`Listing`](super::Listing) goes by.
     pub owner: Option<Id>,
     /// When it may be deleted, to the millisecond; never, if there is no such moment. A store may round it up to the next
     /// millisecond, so that no row goes too early.

@@ -49,8 +49,8 @@ pub struct User {
 }
 
 impl User {
-    /// Who it is in tokens, what the user writes into the form, and whether the user may log in, which is nothing to be
-    /// forgotten: with `true` in its place, who was shut out comes in.
+    /// Somebody of this subject and this username. Whether the user may log in has no default: where it is forgotten, who was shut
+    /// out comes in.
     pub fn new(subject: impl Into<String>, username: impl Into<String>, is_active: bool) -> Self {
         Self {
             subject: subject.into(),
