@@ -55,6 +55,7 @@ struct Count {
 /// There were too many failures. Nothing was looked at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("there were too many failed attempts")]
+#[non_exhaustive]
 pub struct TooMany {
     /// How long it is until the next attempt is looked at.
     pub retry_after: Duration,
@@ -84,7 +85,10 @@ impl Attempts {
         if failures == 0 || !bounds.contains(&window) {
             return Err(SetupError::new(
                 "attempts",
-                "expected at least one failure, and a time of 1 s to 24 hours",
+                format_args!(
+                    "expected at least one failure, and a time of 1 s to 24 hours, got {failures} in {} s",
+                    window.as_secs_f64()
+                ),
             ));
         }
         Ok(Self::of(failures, window, 100_000))

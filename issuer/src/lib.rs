@@ -103,7 +103,9 @@
 //! | | `key_forgotten` | info | `kid`, `alg` | this process has deleted a key, whose tokens are over or which was replaced as compromised |
 //! | | `compromised_keys_replaced` | warn | `kid`, `alg` | this key is in the place of all others, whose tokens are refused |
 //! | `resource_protector_issuer::endpoints` | | warn, error, debug | `error` | a token cannot be judged (503); none can be issued as this server is set up (500); a form broke off |
-//! | `resource_protector_issuer::clients` | | info, warn | `client_id`, `reason`; `error` | an assertion of a client is refused; a client cannot be looked up |
+//! | `resource_protector_issuer::clients` | `client_refused` | info | `client_id`, `reason` | a client is refused with 401: a wrong secret or assertion, or another way than its own; without `client_id` if there is no such client |
+//! | | `too_many_attempts` | warn | `client_id`, as before | a client is refused with 429: there were too many wrong secrets or assertions |
+//! | | | warn | `error` | a client cannot be looked up |
 //! | `resource_protector_issuer::users` | | warn | `error` | a password's hash that was made anew is not kept |
 //! | `resource_protector_issuer::grants` | | warn | `error` | no password can be checked, by the password grant |
 //! | `resource_protector_issuer::double_submit` | | info | | a cookie with a token came without the sign that a page of ours sent it |
@@ -115,6 +117,7 @@
 pub mod attempts;
 pub mod clients;
 pub mod endpoints;
+mod form_encoding;
 pub mod grants;
 mod keys;
 pub mod profiles;

@@ -1,44 +1,27 @@
 //! Finds out which client sends a request.
 
-use std::{
-    fmt,
-    sync::Arc,
-    time::{Duration, SystemTime},
-};
+use std::{fmt, sync::Arc, time::Duration};
 
 use http::request::Parts;
-use resource_protector::{
-    AccessTokenMark, Algorithm, Clock, JwtValidator, Moment, OptionalClaim, Presented, SetupError, StoreError,
-    SystemClock, TokenValidator as _,
-};
+use resource_protector::{Clock, Moment, SetupError, StoreError, SystemClock};
 
 use super::{
     AnyClients, Client, ClientAuthMethod, ClientRegistry,
+    assertion::Assertions,
     credentials::{Credentials, Proof, refused},
 };
 use crate::{
-    attempts::Attempts,
+    attempts::{Attempts, TooMany},
     endpoints::{Form, OAuthError},
     setup::within,
-    store::{AnyStore, Becomes, Change, Key, Kind, Outcome, Row, Store, Version, Was},
+    store::Store,
 };
 
-/// How far the clock of a client may differ.
-const LEEWAY: Duration = Duration::from_secs(10);
+/// Whether a client is the one that it says it is. If not, the log has a fixed sentence.
+pub(super) type Judged = Result<(), &'static str>;
 
-/// What assertions may be signed with, each by a key that goes with it.
-pub(crate) const ASSERTION_ALGORITHMS: [Algorithm; 10] = [
-    Algorithm::RS256,
-    Algorithm::RS384,
-    Algorithm::RS512,
-    Algorithm::PS256,
-    Algorithm::PS384,
-    Algorithm::PS512,
-    Algorithm::ES256,
-    Algorithm::ES384,
-    Algorithm::ES512,
-    Algorithm::EdDSA,
-];
+const UNKNOWN: &str = "there is no such client";
+pub(super) const ANOTHER_WAY: &str = "the client is registered to authenticate in another way";
 
 type Peer = Arc<dyn Fn(&Parts) -> Option<String> + Send + Sync>;
 
@@ -57,12 +40,13 @@ type Peer = Arc<dyn Fn(&Parts) -> Option<String> + Send + Sync>;
 /// An assertion has `iss` and `sub` = the client, one `aud` = the issuer, `jti`, and an `exp` no further than 5 minutes
 /// ahead. It counts once: its `jti` is remembered in the store until then. Its algorithm is one that goes with the
 /// registered keys. Its `typ` is `JWT`, or it has none.
+///
+/// The log has an event for each client that is refused, `client_refused` or `too_many_attempts`, which names those clients only
+/// that are registered.
 #[derive(Clone)]
 pub struct ClientAuthentication {
     clients: Arc<dyn AnyClients>,
-    store: Arc<dyn AnyStore>,
-    audiences: Vec<String>,
-    assertion_lifetime: Duration,
+    assertions: Assertions,
     attempts: Attempts,
     peer: Option<Peer>,
     clock: Arc<dyn Clock>,
@@ -80,14 +64,12 @@ impl ClientAuthentication {
         if issuer.trim().is_empty() {
             return Err(SetupError::new(
                 "issuer",
-                "expected the authorization server's identifier, got none",
+                "expected the authorization server's identifier, got a blank one",
             ));
         }
         Ok(Self {
             clients: Arc::new(clients),
-            store: Arc::new(store),
-            audiences: vec![issuer],
-            assertion_lifetime: Duration::from_secs(300),
+            assertions: Assertions::new(issuer, Arc::new(store)),
             attempts: Attempts::new(),
             peer: None,
             clock: Arc::new(SystemClock),
@@ -100,7 +82,7 @@ impl ClientAuthentication {
     /// otherwise.
     #[must_use]
     pub fn assertion_audience_too(mut self, audience: impl Into<String>) -> Self {
-        self.audiences.push(audience.into());
+        self.assertions.audiences.push(audience.into());
         self
     }
 
@@ -111,7 +93,7 @@ impl ClientAuthentication {
     ///
     /// When it is not 1 s to one hour.
     pub fn assertion_lifetime(mut self, life: Duration) -> Result<Self, SetupError> {
-        self.assertion_lifetime = within(
+        self.assertions.lifetime = within(
             "assertion_lifetime",
             life,
             Duration::from_secs(1)..=Duration::from_secs(3600),
@@ -153,12 +135,6 @@ impl ClientAuthentication {
         let credentials = Credentials::read(parts, form)?;
         let found = self.clients.look_up(&credentials.client_id).await;
         let client = found.map_err(|error| unavailable(&error))?;
-        if let Proof::None = credentials.proof {
-            // Nothing was guessed, so nothing is counted.
-            return client
-                .filter(|client| client.auth_method() == ClientAuthMethod::None)
-                .ok_or_else(refused);
-        }
         let now = self.clock.now();
         let peer = self.peer.as_ref().and_then(|peer| peer(parts));
         // Under what failures are counted. No identifier has a line break in it.
@@ -167,109 +143,63 @@ impl ClientAuthentication {
             credentials.client_id,
             peer.as_deref().unwrap_or_default()
         );
-        let too_many = self.attempts.check(&attempt, now).err();
-        let too_many = too_many.map(|refused| OAuthError::too_many(refused.retry_after));
-        let too_many = match (too_many, &peer) {
-            (Some(too_many), Some(_)) => return Err(too_many),
-            // Whoever fails may be anybody. A proof that is right was not guessed, and strangers lock nobody out.
-            (too_many, _) => too_many,
+        let counts = !matches!(credentials.proof, Proof::None);
+        let too_many = match self.attempts.check(&attempt, now) {
+            // Where nothing is proven, nothing was guessed.
+            Err(too_many) if counts => Some(too_many),
+            _ => None,
         };
-        match self.prove(client, &credentials.proof, parts, now).await? {
-            Some(client) => {
-                if too_many.is_none() {
+        if let (Some(too_many), Some(_)) = (too_many, &peer) {
+            return Err(too_many_attempts(client.as_ref(), too_many));
+        }
+        // Otherwise, whoever failed may be anybody. A proof that is right was not guessed, and strangers lock nobody out.
+        let judged = self.prove(client.as_ref(), &credentials.proof, parts, now).await?;
+        match (judged, client) {
+            (Ok(()), Some(client)) => {
+                if counts && too_many.is_none() {
                     self.attempts.succeeded(&attempt);
                 }
                 Ok(client)
             }
-            None => {
-                self.attempts.failed(&attempt, now);
-                Err(too_many.unwrap_or_else(refused))
+            (judged, client) => {
+                if counts {
+                    self.attempts.failed(&attempt, now);
+                }
+                Err(match too_many {
+                    Some(too_many) => too_many_attempts(client.as_ref(), too_many),
+                    None => client_refused(client.as_ref(), judged.err().unwrap_or(UNKNOWN)),
+                })
             }
         }
     }
 
-    /// The client, if there is one and this proves that it is the one.
+    /// Whether this proves that it is the client, or why not.
     async fn prove(
         &self,
-        client: Option<Client>,
+        client: Option<&Client>,
         proof: &Proof<'_>,
         parts: &Parts,
         now: Moment,
-    ) -> Result<Option<Client>, OAuthError> {
-        let is_proven = match proof {
+    ) -> Result<Judged, OAuthError> {
+        Ok(match proof {
             Proof::Basic { raw, decoded } => {
                 // Many clients leave the encoding out.
-                let is_right = has_secret(client.as_ref(), decoded) | has_secret(client.as_ref(), raw);
-                is_right && uses(client.as_ref(), ClientAuthMethod::ClientSecretBasic)
+                let is_right = has_secret(client, decoded) | has_secret(client, raw);
+                uses(client, ClientAuthMethod::ClientSecretBasic).and(right(is_right))
             }
             Proof::Post(secret) => {
-                has_secret(client.as_ref(), secret) && uses(client.as_ref(), ClientAuthMethod::ClientSecretPost)
+                let is_right = has_secret(client, secret);
+                uses(client, ClientAuthMethod::ClientSecretPost).and(right(is_right))
             }
-            Proof::Assertion(assertion) => match &client {
-                Some(client) => self.is_good(client, assertion, parts, now).await?,
-                None => false,
+            Proof::Assertion(assertion) => match client {
+                Some(client) => {
+                    let judged = self.assertions.judge(client, assertion, parts, now).await;
+                    judged.map_err(|error| unavailable(&error))?
+                }
+                None => Err(UNKNOWN),
             },
-            Proof::None => false,
-        };
-        Ok(client.filter(|_| is_proven))
-    }
-
-    /// Whether an assertion is the client's, for this server, of this time, and used for the first time.
-    async fn is_good(&self, client: &Client, assertion: &str, parts: &Parts, now: Moment) -> Result<bool, OAuthError> {
-        let Some(Ok(validator)) = client.jwks().map(|jwks| self.validator(client.id(), &jwks.to_string())) else {
-            return Ok(false);
-        };
-        let judged = validator.validate(&Presented::new(assertion, parts, now)).await;
-        let token = match judged {
-            Ok(token) => token,
-            Err(refusal) => {
-                tracing::info!(
-                    target: "resource_protector_issuer::clients",
-                    client_id = client.id(),
-                    reason = %refusal,
-                    "an assertion of a client is refused"
-                );
-                return Ok(false);
-            }
-        };
-        let (Some(jti), Some(expires_at)) = (token.jwt_id(), token.expires_at()) else {
-            return Ok(false);
-        };
-        let begins = [token.not_before(), token.issued_at()].into_iter().flatten();
-        let is_timely = later(now.wall, self.assertion_lifetime + LEEWAY) >= expires_at
-            && now.wall < later(expires_at, LEEWAY)
-            && begins.into_iter().all(|begin| begin <= later(now.wall, LEEWAY));
-        // One that is also for others may be used here by them.
-        let is_ours_alone = token.audience().count() == 1;
-        if !is_timely || !is_ours_alone {
-            return Ok(false);
-        }
-        let used = self.use_up(client.id(), jti, later(expires_at, LEEWAY)).await;
-        used.map_err(|error| unavailable(&error))
-    }
-
-    /// The rules of RFC 7523 §3, as far as they hold for every JWT.
-    fn validator(&self, client_id: &str, jwks: &str) -> Result<JwtValidator, SetupError> {
-        let validator = JwtValidator::with_jwks(client_id, jwks, self.audiences.as_slice())?
-            .algorithms(ASSERTION_ALGORITHMS)?
-            .accept_types(["JWT", ""], AccessTokenMark::claim("sub", [client_id]))?
-            .without_at_jwt()?
-            .optional_claims([OptionalClaim::ClientId, OptionalClaim::IssuedAt])
-            .capacity(0);
-        Ok(validator)
-    }
-
-    /// Remembers an assertion, and says whether it was not yet.
-    async fn use_up(&self, client_id: &str, jti: &str, until: SystemTime) -> Result<bool, StoreError> {
-        let row = Row {
-            version: Version::draw()?,
-            owner: None,
-            expires_at: Some(until),
-            body: "{}".to_owned(),
-        };
-        let key = Key::of(Kind::Assertion, &format!("{client_id}\n{jti}"));
-        let change = Change::new().step(key, Was::Absent, Becomes::Put(row));
-        Ok(self.store.commit(&change).await? == Outcome::Done)
+            Proof::None => uses(client, ClientAuthMethod::None),
+        })
     }
 }
 
@@ -281,12 +211,42 @@ fn has_secret(client: Option<&Client>, secret: &str) -> bool {
     )
 }
 
-fn uses(client: Option<&Client>, method: ClientAuthMethod) -> bool {
-    client.is_some_and(|client| client.auth_method() == method)
+fn right(is_right: bool) -> Judged {
+    match is_right {
+        true => Ok(()),
+        false => Err("the secret is wrong"),
+    }
 }
 
-fn later(moment: SystemTime, by: Duration) -> SystemTime {
-    moment.checked_add(by).unwrap_or(moment)
+fn uses(client: Option<&Client>, method: ClientAuthMethod) -> Judged {
+    match client {
+        None => Err(UNKNOWN),
+        Some(client) if client.auth_method() == method => Ok(()),
+        Some(_) => Err(ANOTHER_WAY),
+    }
+}
+
+/// Says it to the log; the client is not told why. A client that is not registered is not named: what a stranger calls itself
+/// is for no log.
+fn client_refused(client: Option<&Client>, reason: &'static str) -> OAuthError {
+    tracing::info!(
+        target: "resource_protector_issuer::clients",
+        event = "client_refused",
+        client_id = client.map(Client::id),
+        reason,
+        "a client is not known, or did not authenticate in its way"
+    );
+    refused()
+}
+
+fn too_many_attempts(client: Option<&Client>, too_many: TooMany) -> OAuthError {
+    tracing::warn!(
+        target: "resource_protector_issuer::clients",
+        event = "too_many_attempts",
+        client_id = client.map(Client::id),
+        "there were too many failed attempts to authenticate as a client"
+    );
+    OAuthError::too_many(too_many.retry_after)
 }
 
 fn unavailable(error: &StoreError) -> OAuthError {
@@ -297,7 +257,7 @@ fn unavailable(error: &StoreError) -> OAuthError {
 impl fmt::Debug for ClientAuthentication {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ClientAuthentication")
-            .field("audiences", &self.audiences)
+            .field("audiences", &self.assertions.audiences)
             .finish_non_exhaustive()
     }
 }

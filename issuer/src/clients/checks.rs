@@ -1,14 +1,15 @@
 //! What has to hold for every client, whether it was made here or read from somewhere.
 
-use resource_protector::{JwtValidator, Scope, SetupError};
-use serde::{Deserialize, de};
+use resource_protector::{JwtValidator, SetupError};
 use serde_json::Value;
 
 use super::{
-    client::{Client, ClientAuthMethod, problem},
+    ClientAuthMethod,
+    client::{Client, MAX_SECRETS, problem},
     redirect_uri,
     secret::SecretDigest,
 };
+use crate::setup::shown;
 
 /// The most entries in a list of a client.
 const MAX_ENTRIES: usize = 100;
@@ -19,13 +20,21 @@ const MAX_TEXT: usize = 200;
 impl Client {
     /// All rules, whether it was made here or read from somewhere.
     pub(super) fn checked(self) -> Result<Self, SetupError> {
-        let is_printable = |text: &str| !text.is_empty() && text.bytes().all(|byte| matches!(byte, 0x20..=0x7e));
+        let is_printable = |text: &str| !text.trim().is_empty() && text.bytes().all(|byte| matches!(byte, 0x20..=0x7e));
         if !is_printable(&self.id) || self.id.len() > MAX_TEXT {
-            return Err(problem("client_id", "1 to 200 printable ASCII characters"));
+            return Err(problem(
+                "client_id",
+                "1 to 200 printable ASCII characters, not only spaces",
+                shown(&self.id),
+            ));
         }
         let name = self.name.as_deref().unwrap_or("unnamed");
         if name.trim().is_empty() || name.len() > MAX_TEXT || name.chars().any(char::is_control) {
-            return Err(problem("name", "1 to 200 bytes without control characters"));
+            return Err(problem(
+                "name",
+                "1 to 200 bytes without control characters",
+                shown(name),
+            ));
         }
         let lists = [
             ("redirect_uris", self.redirect_uris.len()),
@@ -33,26 +42,32 @@ impl Client {
             ("scopes", self.scopes.len()),
             ("audiences", self.audiences.len()),
         ];
-        if let Some((list, _)) = lists.into_iter().find(|(_, length)| *length > MAX_ENTRIES) {
-            return Err(problem(list, "no more than 100"));
+        if let Some((list, length)) = lists.into_iter().find(|(_, length)| *length > MAX_ENTRIES) {
+            return Err(problem(list, "no more than 100", length));
         }
         for uri in &self.redirect_uris {
-            redirect_uri::check(uri, self.owner()).map_err(|expected| problem("redirect_uris", expected))?;
+            redirect_uri::check(uri, self.owner())
+                .map_err(|expected| problem("redirect_uris", expected, shown(uri)))?;
         }
-        if !self.grants.iter().all(|grant| is_printable(grant)) {
-            return Err(problem("grants", "values of `grant_type`"));
+        if let Some(grant) = self.grants.iter().find(|grant| !is_printable(grant)) {
+            return Err(problem("grants", "values of `grant_type`", shown(grant)));
         }
-        if self.audiences.iter().any(|audience| audience.trim().is_empty()) {
-            return Err(problem("audiences", "names of resource servers"));
+        if let Some(audience) = self.audiences.iter().find(|audience| audience.trim().is_empty()) {
+            return Err(problem("audiences", "names of resource servers", shown(audience)));
         }
         if self.is_public() && self.allows_grant("client_credentials") {
             return Err(problem(
                 "grants",
-                "none of `client_credentials`, for which a client proves who it is (RFC 6749 §4.4)",
+                "a client that proves who it is for `client_credentials` (RFC 6749 §4.4)",
+                "a public one",
             ));
         }
         if self.is_public() && self.may_introspect {
-            return Err(problem("may_introspect", "a client that proves who it is"));
+            return Err(problem(
+                "may_introspect",
+                "a client that proves who it is",
+                "a public one",
+            ));
         }
         self.check_credentials()?;
         Ok(self)
@@ -68,60 +83,37 @@ impl Client {
         if has_secret != expects_secret || self.jwks.is_some() != expects_keys {
             return Err(problem(
                 "token_endpoint_auth_method",
-                "one that goes with secrets or keys that are there",
+                "one that goes with the secrets or keys that are there, and no others",
+                format_args!("`{}`", self.method.as_str()),
             ));
         }
-        if self.secrets.len() > 4 || !self.secrets.iter().all(SecretDigest::is_well_formed) {
-            return Err(problem("secrets", "1 to 4 digests"));
+        // What is no digest may be a secret in clear, and is not shown.
+        if self.secrets.len() > MAX_SECRETS || !self.secrets.iter().all(SecretDigest::is_well_formed) {
+            return Err(problem(
+                "client_secret_sha256",
+                "1 to 4 digests by SHA-256, each in 43 characters of base64url",
+                format_args!("{} entries, or others", self.secrets.len()),
+            ));
         }
         let Some(jwks) = &self.jwks else {
             return Ok(());
         };
         let keys = jwks.get("keys").and_then(Value::as_array);
-        let is_private = |key: &Value| key.get("d").is_some() || key.get("k").is_some();
-        if keys.is_none_or(|keys| keys.iter().any(is_private)) {
-            return Err(problem("jwks", "a JWK set of public keys only"));
-        }
-        JwtValidator::with_jwks(&self.id, jwks.to_string(), self.id.as_str()).map(|_| ())
-    }
-}
-
-impl<'de> Deserialize<'de> for Client {
-    fn deserialize<D: de::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let read = Written::deserialize(deserializer)?;
-        let client = Self {
-            id: read.id,
-            method: read.token_endpoint_auth_method,
-            secrets: read.secrets,
-            jwks: read.jwks,
-            name: read.name,
-            redirect_uris: read.redirect_uris,
-            grants: read.grants,
-            scopes: read.scopes,
-            audiences: read.audiences,
-            may_introspect: read.may_introspect,
+        let Some(keys) = keys else {
+            return Err(problem("jwks", "a JWK set (RFC 7517 §5)", "JSON without a list `keys`"));
         };
-        client.checked().map_err(de::Error::custom)
+        let is_private = |key: &Value| key.get("d").is_some() || key.get("k").is_some();
+        if keys.iter().any(is_private) {
+            return Err(problem("jwks", "public keys only", "one that is private or shared"));
+        }
+        // What it says itself is for who configures a resource server.
+        let usable = JwtValidator::with_jwks(&self.id, jwks.to_string(), self.id.as_str());
+        usable.map(drop).map_err(|_| {
+            problem(
+                "jwks",
+                "a public key for RS256, PS256, ES256, EdDSA or one of their relatives",
+                format_args!("{} keys that cannot be used", keys.len()),
+            )
+        })
     }
-}
-
-/// A client as it is read, before it is checked.
-#[derive(Deserialize)]
-struct Written {
-    id: String,
-    token_endpoint_auth_method: ClientAuthMethod,
-    #[serde(default)]
-    secrets: Vec<SecretDigest>,
-    jwks: Option<Value>,
-    name: Option<String>,
-    #[serde(default)]
-    redirect_uris: Vec<String>,
-    #[serde(default)]
-    grants: Vec<String>,
-    #[serde(default)]
-    scopes: Vec<Scope>,
-    #[serde(default)]
-    audiences: Vec<String>,
-    #[serde(default)]
-    may_introspect: bool,
 }

@@ -7,20 +7,42 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::{
+    ClientAuthMethod,
     redirect_uri::{self, Owner},
     secret::{self, ClientSecret, SecretDigest},
+    written::Written,
 };
 
 /// The longest JWK set, in bytes.
 const MAX_JWKS: usize = 64 * 1024;
+
+/// The most secrets.
+pub(super) const MAX_SECRETS: usize = 4;
 
 /// An application that gets tokens, or a resource server that asks about them, as the authorization server knows it.
 ///
 /// **No stranger may choose an identifier**: in the tokens that a client gets for itself it is the `sub` (RFC 9068 §2.2), where
 /// resource servers look for users. Whoever registers a client under a user's subject is that user there (RFC 9700 §4.15).
 ///
-/// What it may do is said here, and nothing is allowed unless it is said. It serializes to JSON, with secrets only as
-/// digests, and is checked again when it is read.
+/// What it may do is said here, and nothing is allowed unless it is said.
+///
+/// It serializes to JSON, under the names of client metadata (RFC 7591 §2) and four of its own:
+///
+/// | member | what |
+/// |---|---|
+/// | `client_id` | its identifier |
+/// | `client_name` | what it is called |
+/// | `token_endpoint_auth_method` | how it proves who it is; it has to be there |
+/// | `client_secret_sha256` | its secrets, of which nothing else is kept: a list of up to 4, each a SHA-256 in base64url |
+/// | `jwks` | its public keys |
+/// | `redirect_uris` | where its users may be sent back to |
+/// | `grant_types` | which grants it may use; none if it is left out, which in RFC 7591 is `authorization_code` |
+/// | `scope` | which scopes it may be given, separated by spaces |
+/// | `audiences` | for which resource servers it may have tokens |
+/// | `may_introspect` | whether it is a resource server |
+///
+/// It is checked again when it is read, and one with a member that is not in this table is an error: it may be what a newer
+/// version of this library forbids a client by.
 ///
 /// ```
 /// # fn main() -> Result<(), resource_protector::SetupError> {
@@ -42,62 +64,19 @@ const MAX_JWKS: usize = 64 * 1024;
 /// # Ok(())
 /// # }
 /// ```
-#[derive(Clone, PartialEq, Eq, Serialize)]
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(into = "Written", try_from = "Written")]
 pub struct Client {
     pub(super) id: String,
-    #[serde(rename = "token_endpoint_auth_method")]
     pub(super) method: ClientAuthMethod,
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(super) secrets: Vec<SecretDigest>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) jwks: Option<Value>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) name: Option<String>,
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(super) redirect_uris: Vec<String>,
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(super) grants: Vec<String>,
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(super) scopes: Vec<Scope>,
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(super) audiences: Vec<String>,
-    #[serde(default, skip_serializing_if = "is_false")]
     pub(super) may_introspect: bool,
-}
-
-/// How a client proves who it is: the values of `token_endpoint_auth_method` (RFC 7591 §2).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-#[non_exhaustive]
-pub enum ClientAuthMethod {
-    /// `client_secret_basic`: identifier and secret by HTTP Basic (RFC 6749 §2.3.1).
-    ClientSecretBasic,
-    /// `client_secret_post`: identifier and secret in the form (RFC 6749 §2.3.1).
-    ClientSecretPost,
-    /// `private_key_jwt`: an assertion that it signs for each request (RFC 7523 §2.2).
-    PrivateKeyJwt,
-    /// `none`: a public client, which says who it is and cannot prove it.
-    None,
-}
-
-impl ClientAuthMethod {
-    /// All of them.
-    pub const ALL: [Self; 4] = [
-        Self::ClientSecretBasic,
-        Self::ClientSecretPost,
-        Self::PrivateKeyJwt,
-        Self::None,
-    ];
-
-    /// Its name, as in metadata.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::ClientSecretBasic => "client_secret_basic",
-            Self::ClientSecretPost => "client_secret_post",
-            Self::PrivateKeyJwt => "private_key_jwt",
-            Self::None => "none",
-        }
-    }
 }
 
 /// How clients are described. What is said later takes the place of what was said before.
@@ -106,7 +85,7 @@ impl Client {
     ///
     /// # Errors
     ///
-    /// When the identifier is empty, longer than 200 bytes, or has other than printable ASCII characters (RFC 6749,
+    /// When the identifier is blank, longer than 200 bytes, or has other than printable ASCII characters (RFC 6749,
     /// appendix A.1).
     pub fn public(id: impl Into<String>) -> Result<Self, SetupError> {
         Self::of(id.into(), ClientAuthMethod::None).checked()
@@ -133,10 +112,17 @@ impl Client {
     pub fn with_keys(id: impl Into<String>, jwks: impl AsRef<[u8]>) -> Result<Self, SetupError> {
         let jwks = jwks.as_ref();
         if jwks.len() > MAX_JWKS {
-            return Err(problem("jwks", "no more than 64 KiB"));
+            return Err(problem(
+                "jwks",
+                "no more than 64 KiB",
+                format_args!("{} bytes", jwks.len()),
+            ));
         }
+        // What the parser says quotes it, and it may be a private key.
+        let parsed = serde_json::from_slice(jwks)
+            .map_err(|error| problem("jwks", "a JWK set", format_args!("no JSON in line {}", error.line())));
         let mut client = Self::of(id.into(), ClientAuthMethod::PrivateKeyJwt);
-        client.jwks = Some(serde_json::from_slice(jwks).map_err(|_| problem("jwks", "a JWK set"))?);
+        client.jwks = Some(parsed?);
         client.checked()
     }
 
@@ -146,9 +132,7 @@ impl Client {
     ///
     /// When it has no secret.
     pub fn secret_in_form(mut self) -> Result<Self, SetupError> {
-        if self.secrets.is_empty() {
-            return Err(problem("secret", "a client that has a secret"));
-        }
+        self.has_secrets()?;
         self.method = ClientAuthMethod::ClientSecretPost;
         Ok(self)
     }
@@ -160,8 +144,13 @@ impl Client {
     ///
     /// When it has no secret, or has 4 already.
     pub fn further_secret(mut self, secret: &ClientSecret) -> Result<Self, SetupError> {
-        if self.secrets.is_empty() || self.secrets.len() >= 4 {
-            return Err(problem("secret", "a client that has 1 to 3 secrets"));
+        self.has_secrets()?;
+        if self.secrets.len() >= MAX_SECRETS {
+            return Err(problem(
+                "secret",
+                "no more than 4 secrets",
+                "one more: `only_secret` takes the others away",
+            ));
         }
         self.secrets.push(SecretDigest::of(secret.expose()));
         Ok(self)
@@ -173,9 +162,7 @@ impl Client {
     ///
     /// When it has no secret.
     pub fn only_secret(mut self, secret: &ClientSecret) -> Result<Self, SetupError> {
-        if self.secrets.is_empty() {
-            return Err(problem("secret", "a client that has a secret"));
-        }
+        self.has_secrets()?;
         self.secrets = vec![SecretDigest::of(secret.expose())];
         Ok(self)
     }
@@ -212,7 +199,7 @@ impl Client {
     ///
     /// # Errors
     ///
-    /// When one is empty or not ASCII, a public client is to have `client_credentials` (RFC 6749 §4.4), and when there
+    /// When one is blank or not ASCII, a public client is to have `client_credentials` (RFC 6749 §4.4), and when there
     /// are more than 100.
     pub fn grants<I>(mut self, grants: I) -> Result<Self, SetupError>
     where
@@ -273,6 +260,17 @@ impl Client {
             audiences: Vec::new(),
             may_introspect: false,
         }
+    }
+
+    fn has_secrets(&self) -> Result<(), SetupError> {
+        if self.secrets.is_empty() {
+            return Err(problem(
+                "secret",
+                "a client that is made with a secret, by `Client::with_secret`",
+                format_args!("one of `{}`", self.method.as_str()),
+            ));
+        }
+        Ok(())
     }
 
     pub(super) fn owner(&self) -> Owner {
@@ -352,13 +350,8 @@ impl Client {
     }
 }
 
-pub(super) fn problem(option: &'static str, expected: &str) -> SetupError {
-    SetupError::new(option, format_args!("expected {expected}"))
-}
-
-#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde hands out references")]
-fn is_false(value: &bool) -> bool {
-    !value
+pub(super) fn problem(option: &'static str, expected: &str, got: impl fmt::Display) -> SetupError {
+    SetupError::new(option, format_args!("expected {expected}, got {got}"))
 }
 
 impl fmt::Debug for Client {

@@ -1,5 +1,7 @@
 //! The clients of the authorization server: who they are, what they may do, and how they prove it.
 
+mod assertion;
+mod auth_method;
 mod authentication;
 mod checks;
 mod client;
@@ -10,18 +12,16 @@ mod secret;
 mod stored;
 #[cfg(test)]
 mod tests;
+mod written;
 
 use std::{future::Future, pin::Pin, sync::Arc};
 
 use resource_protector::StoreError;
 
-pub(crate) use self::authentication::ASSERTION_ALGORITHMS;
+pub(crate) use self::assertion::ASSERTION_ALGORITHMS;
 pub use self::{
-    authentication::ClientAuthentication,
-    client::{Client, ClientAuthMethod},
-    memory::MemoryClients,
-    secret::ClientSecret,
-    stored::StoredClients,
+    auth_method::ClientAuthMethod, authentication::ClientAuthentication, client::Client, memory::MemoryClients,
+    secret::ClientSecret, stored::StoredClients,
 };
 
 /// Knows the clients. Implement it for a table of your own.

@@ -115,5 +115,9 @@ fn put(client: &Client) -> Result<Becomes, StoreError> {
 
 /// What the parser says quotes the row.
 fn read(row: &Row) -> Result<Client, StoreError> {
-    serde_json::from_str(&row.body).map_err(|_| StoreError::new("a client cannot be read"))
+    serde_json::from_str(&row.body).map_err(|_| {
+        StoreError::new(
+            "the row of a client cannot be read: it is damaged, or a newer version of this library has written it",
+        )
+    })
 }

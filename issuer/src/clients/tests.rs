@@ -1,5 +1,9 @@
 use std::{
-    sync::atomic::{AtomicBool, Ordering},
+    io::Write,
+    sync::{
+        Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
@@ -16,7 +20,7 @@ use super::*;
 use crate::{
     attempts::Attempts,
     endpoints::{ErrorCode, Form, OAuthError},
-    store::{Change, Key, Listing, MemoryStore, Outcome, Row, Store},
+    store::{Change, Key, Listing, MeetingStore, MemoryStore, Outcome, Row, Store},
 };
 
 const ISSUER: &str = "https://as.example";
@@ -296,8 +300,10 @@ async fn each_of_several_secrets_is_good_until_only_one_is_kept() {
 
 #[tokio::test]
 async fn an_assertion_counts_once_even_when_it_comes_twice_at_the_same_time() {
-    let world = World::new();
+    let store = MeetingStore::new();
+    let world = World::with_store(store.clone());
     let assertion = world.signer.sign(None, &claims("1"));
+    store.next_two_meet();
     let (one, other) = tokio::join!(world.present(&assertion), world.present(&assertion));
     assert_eq!(
         [one.is_ok(), other.is_ok()].into_iter().filter(|is_ok| *is_ok).count(),
@@ -584,13 +590,14 @@ async fn an_assertion_that_cannot_be_remembered_is_503_and_can_be_used_later() {
 }
 
 #[test]
-fn a_client_that_cannot_be_is_a_set_up_error_that_names_what_is_wrong() {
+fn a_client_that_cannot_be_is_a_set_up_error_that_names_what_is_wrong_and_what_came() {
     let public = || Client::public("c").unwrap();
     let with_secret = || Client::with_secret("c", &secret(SECRET)).unwrap();
     let many = || (0..101).map(|n| format!("x{n}")).collect::<Vec<_>>();
     let long = || "x".repeat(201);
     for (made, option) in [
         (Client::public(""), "client_id"),
+        (Client::public(" "), "client_id"),
         (Client::public("c\n"), "client_id"),
         (Client::public("ü"), "client_id"),
         (Client::public(long()), "client_id"),
@@ -624,6 +631,7 @@ fn a_client_that_cannot_be_is_a_set_up_error_that_names_what_is_wrong() {
     ] {
         let error = made.unwrap_err();
         assert_eq!(error.option(), option, "{error}");
+        assert!(error.to_string().contains(" got "), "{error}");
         assert!(!error.to_string().contains("s3cret"), "{error}");
     }
 }
@@ -676,23 +684,61 @@ fn a_client_is_written_without_its_secret_and_read_as_it_was() {
 }
 
 #[test]
+fn a_client_is_written_under_the_names_of_rfc_7591_and_with_no_more_than_it_has() {
+    let client = Client::with_secret("c", &secret(SECRET))
+        .and_then(|client| client.name("Notes"))
+        .and_then(|client| client.redirect_uris(["https://app.example/cb"]))
+        .and_then(|client| client.grants(["authorization_code", "refresh_token"]))
+        .and_then(|client| client.scopes("profile email"))
+        .unwrap();
+    // The SHA-256 of the secret by `printf 0123456789abcdef0123456789abcdef | openssl dgst -sha256 -binary | basenc --base64url`.
+    let written = json!({
+        "client_id": "c",
+        "client_name": "Notes",
+        "token_endpoint_auth_method": "client_secret_basic",
+        "client_secret_sha256": ["PrG9Q5lH63YpmOVmzMLgmceREYsvQFecxPfaK1Bht_k"],
+        "redirect_uris": ["https://app.example/cb"],
+        "grant_types": ["authorization_code", "refresh_token"],
+        "scope": "profile email",
+    });
+    assert_eq!(serde_json::to_value(&client).unwrap(), written);
+    let public = serde_json::to_value(Client::public("p").unwrap()).unwrap();
+    assert_eq!(
+        public,
+        json!({ "client_id": "p", "token_endpoint_auth_method": "none", "grant_types": [] })
+    );
+}
+
+#[test]
+fn a_client_that_says_what_is_not_known_here_is_not_read() {
+    let good = json!({ "client_id": "c", "token_endpoint_auth_method": "none" });
+    assert!(serde_json::from_value::<Client>(good.clone()).is_ok());
+    for unknown in ["dpop_bound_access_tokens", "redirect_uri", "id"] {
+        let mut newer = good.clone();
+        newer[unknown] = json!(true);
+        assert!(serde_json::from_value::<Client>(newer).is_err(), "{unknown}");
+    }
+}
+
+#[test]
 fn a_client_is_checked_when_it_is_read() {
     let good = json!({
-        "id": "c", "token_endpoint_auth_method": "client_secret_basic",
-        "secrets": ["ungWv48Bz-pBQUDeXa4iI7ADYaOWF3qctBD_YfIAFa0"],
+        "client_id": "c", "token_endpoint_auth_method": "client_secret_basic",
+        "client_secret_sha256": ["ungWv48Bz-pBQUDeXa4iI7ADYaOWF3qctBD_YfIAFa0"],
     });
     let read = |client: &Value| serde_json::from_value::<Client>(client.clone());
     assert!(read(&good).is_ok());
     for (name, value) in [
-        ("id", json!("")),
+        ("client_id", json!("")),
         ("token_endpoint_auth_method", json!("none")),
         ("token_endpoint_auth_method", json!("private_key_jwt")),
         ("token_endpoint_auth_method", json!("tls_client_auth")),
-        ("secrets", json!([])),
-        ("secrets", json!(["in clear"])),
+        ("client_secret_sha256", json!([])),
+        ("client_secret_sha256", json!(["in clear"])),
         ("jwks", json!({ "keys": [] })),
         ("redirect_uris", json!(["http://app.example/cb"])),
-        ("scopes", json!([""])),
+        ("scope", json!("a\"b")),
+        ("grant_types", json!([""])),
     ] {
         let mut bad = good.clone();
         bad[name] = value;
@@ -748,7 +794,7 @@ async fn a_row_that_is_no_client_is_an_error_and_not_an_unknown_client() {
         version: crate::store::Version::draw().unwrap(),
         owner: None,
         expires_at: None,
-        body: r#"{"id":"a","secrets":"s3cret"}"#.to_owned(),
+        body: r#"{"client_id":"a","client_secret_sha256":"s3cret"}"#.to_owned(),
     };
     let change = Change::new().step(
         Key::of(crate::store::Kind::Client, "a"),
@@ -758,4 +804,126 @@ async fn a_row_that_is_no_client_is_an_error_and_not_an_unknown_client() {
     Store::commit(&store, &change).await.unwrap();
     let error = StoredClients::new(store).find("a").await.unwrap_err();
     assert!(!error.to_string().contains("s3cret"));
+}
+
+/// What is told to the log, line by line.
+#[derive(Clone, Default)]
+struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl Log {
+    fn listen(&self) -> tracing::subscriber::DefaultGuard {
+        let log = self.clone();
+        let subscriber = tracing_subscriber::fmt()
+            .with_ansi(false)
+            .with_max_level(tracing::Level::TRACE)
+            .with_writer(move || log.clone())
+            .finish();
+        tracing::subscriber::set_default(subscriber)
+    }
+
+    fn text(&self) -> String {
+        String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
+    }
+
+    /// The lines with the event of this name.
+    fn told(&self, event: &str) -> Vec<String> {
+        let event = format!("event=\"{event}\"");
+        let text = self.text();
+        text.lines()
+            .filter(|line| line.contains(&event))
+            .map(str::to_owned)
+            .collect()
+    }
+}
+
+impl Write for Log {
+    fn write(&mut self, text: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(text);
+        Ok(text.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn the_log_has_each_client_that_is_refused_and_why() {
+    let (log, world) = (Log::default(), World::new());
+    let _listening = log.listen();
+    let assertion = world.signer.sign(None, &claims("1"));
+    assert!(world.present(&assertion).await.is_ok());
+    let mut for_others = claims("2");
+    for_others["aud"] = "https://other.example".into();
+    let mut stale = claims("3");
+    stale["exp"] = json!(1_600_000_000);
+    let mut nameless = claims("4");
+    nameless.as_object_mut().unwrap().remove("jti");
+    is_refused(world.basic("basic", OTHER).await);
+    is_refused(world.basic("post", SECRET).await);
+    is_refused(world.ask(None, &[("client_id", "basic")]).await);
+    is_refused(world.present(&assertion).await);
+    is_refused(world.present(&Signer::new().sign(None, &claims("1"))).await);
+    is_refused(world.assertion(None, &for_others).await);
+    is_refused(world.assertion(None, &stale).await);
+    is_refused(world.assertion(None, &nameless).await);
+    let expected = [
+        ("basic", "the secret is wrong"),
+        ("post", "the client is registered to authenticate in another way"),
+        ("basic", "the client is registered to authenticate in another way"),
+        ("jwt", "the assertion was used before"),
+        ("jwt", "no key of the client has signed the assertion"),
+        ("jwt", "the assertion is not for this server alone"),
+        ("jwt", "the assertion is not of this time, or is good for too long"),
+        ("jwt", "the assertion lacks something, or cannot be read"),
+    ];
+    let told = log.told("client_refused");
+    assert_eq!(told.len(), expected.len(), "{told:#?}");
+    for (line, (client_id, reason)) in told.iter().zip(expected) {
+        let fields = format!("client_id=\"{client_id}\" reason=\"{reason}\"");
+        assert!(
+            line.contains("INFO resource_protector_issuer::clients: ") && line.contains(&fields),
+            "{line}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn the_log_has_each_429_of_a_client() {
+    let (log, mut world) = (Log::default(), World::new().strict());
+    let _listening = log.listen();
+    for _ in 0..10 {
+        is_refused(world.basic("basic", OTHER).await);
+    }
+    assert_eq!(log.told("too_many_attempts").len(), 0);
+    // Guessed by nobody knows whom, or from where the wrong ones came.
+    assert!(world.basic("basic", OTHER).await.is_err());
+    world.authentication = world.authentication.peer(|_| Some(String::new()));
+    assert!(world.basic("basic", SECRET).await.is_err());
+    let told = log.told("too_many_attempts");
+    assert_eq!((told.len(), log.told("client_refused").len()), (2, 10));
+    for line in told {
+        assert!(line.contains("WARN") && line.contains("client_id=\"basic\""), "{line}");
+    }
+}
+
+#[tokio::test]
+async fn what_a_stranger_says_and_what_is_secret_is_in_no_log() {
+    let (log, world) = (Log::default(), World::new().strict());
+    let _listening = log.listen();
+    let mut stranger = claims("1");
+    (stranger["iss"], stranger["sub"]) = ("n0body".into(), "n0body".into());
+    let assertion = world.signer.sign(None, &stranger);
+    for _ in 0..12 {
+        assert!(world.basic("n0body", OTHER).await.is_err());
+        assert!(world.ask(None, &[("client_id", "n0body")]).await.is_err());
+        assert!(world.present(&assertion).await.is_err());
+        assert!(world.basic("basic", OTHER).await.is_err());
+    }
+    assert!(!log.told("client_refused").is_empty() && !log.told("too_many_attempts").is_empty());
+    let text = log.text();
+    assert!(
+        !text.contains("n0body") && !text.contains(OTHER) && !text.contains(&assertion),
+        "{text}"
+    );
 }

@@ -2,19 +2,18 @@
 
 use std::{fmt, time::Duration};
 
-use bytes::Bytes;
 use http::{
     HeaderMap, HeaderValue, Response, StatusCode,
     header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, PRAGMA, RETRY_AFTER, WWW_AUTHENTICATE},
 };
-use http_body_util::Full;
 use serde::Serialize;
 use serde_json::json;
 
+use super::ResponseBody;
 use crate::tokens::{TokenError, TokenErrorKind};
 
 /// A response of this crate.
-pub(crate) type Answer = Response<Full<Bytes>>;
+pub(crate) type Answer = Response<ResponseBody>;
 
 /// When a client is told to come again after an outage.
 const AFTER_AN_OUTAGE: Duration = Duration::from_secs(5);
@@ -155,7 +154,7 @@ impl OAuthError {
 
     /// The answer: JSON that is not to be stored; with a `Basic` challenge if it is 401, and `Retry-After` if it is 429
     /// or 503.
-    pub fn into_response(self) -> Response<Full<Bytes>> {
+    pub fn into_response(self) -> Response<ResponseBody> {
         let mut answer = json(
             self.status,
             &json!({ "error": self.code.as_str(), "error_description": self.description }),
@@ -226,7 +225,7 @@ impl fmt::Display for ErrorCode {
 pub(crate) fn json(status: StatusCode, body: &impl Serialize) -> Answer {
     // What is answered are maps with names for keys, which always can be written.
     let body = serde_json::to_vec(body).unwrap_or_default();
-    let mut answer = Response::new(Full::new(Bytes::from(body)));
+    let mut answer = Response::new(ResponseBody::from(body));
     *answer.status_mut() = status;
     answer
         .headers_mut()
@@ -237,7 +236,7 @@ pub(crate) fn json(status: StatusCode, body: &impl Serialize) -> Answer {
 
 /// An answer without a body that nobody keeps.
 pub(crate) fn empty(status: StatusCode) -> Answer {
-    let mut answer = Response::new(Full::default());
+    let mut answer = Response::new(ResponseBody::empty());
     *answer.status_mut() = status;
     keep_nowhere(answer.headers_mut());
     answer

@@ -8,6 +8,7 @@ use http_body::Body;
 use http_body_util::BodyExt as _;
 
 use super::{BoxError, answer::OAuthError};
+use crate::form_encoding::{self, Unreadable};
 
 /// The longest form, in bytes.
 const MAX_FORM: usize = 64 * 1024;
@@ -46,24 +47,23 @@ impl Form {
     }
 
     pub(crate) fn parse(bytes: &[u8]) -> Result<Self, OAuthError> {
-        let mut pairs = Vec::new();
+        let pairs = form_encoding::pairs(bytes, MAX_PARAMETERS).map_err(|unreadable| {
+            OAuthError::invalid_request(match unreadable {
+                Unreadable::TooMany => "the form has too many parameters",
+                Unreadable::Malformed => "the form is not in the encoding of forms, or not UTF-8",
+            })
+        })?;
+        // Also where one of them has no value: whoever stands between may go by the other.
         let mut names = HashSet::new();
-        for (position, (name, value)) in form_urlencoded::parse(bytes).enumerate() {
-            if position == MAX_PARAMETERS {
-                return Err(OAuthError::invalid_request("the form has too many parameters"));
-            }
-            // What is not UTF-8 is decoded to this character. Nothing that a client has to say has it in it.
-            if name.contains(char::REPLACEMENT_CHARACTER) || value.contains(char::REPLACEMENT_CHARACTER) {
-                return Err(OAuthError::invalid_request("the form is not UTF-8"));
-            }
-            if !names.insert(name.clone()) && !MAY_REPEAT.contains(&&*name) {
-                return Err(OAuthError::invalid_request("a parameter is there more than once"));
-            }
-            if !value.is_empty() {
-                pairs.push((name.into_owned(), value.into_owned()));
-            }
+        let mut once = pairs
+            .iter()
+            .map(|(name, _)| name)
+            .filter(|name| !MAY_REPEAT.contains(&name.as_str()));
+        if !once.all(|name| names.insert(name)) {
+            return Err(OAuthError::invalid_request("a parameter is there more than once"));
         }
-        Ok(Self(pairs))
+        let has_value = |(_, value): &(String, String)| !value.is_empty();
+        Ok(Self(pairs.into_iter().filter(has_value).collect()))
     }
 }
 
@@ -192,8 +192,8 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_is_not_utf_8_is_refused() {
-        for body in [&b"token=%ff"[..], b"%ff=1", b"token=\xff"] {
+    async fn what_is_not_utf_8_in_the_encoding_of_forms_is_refused() {
+        for body in [&b"token=%ff"[..], b"%ff=1", b"token=\xff", b"token=100%"] {
             let error = posted(body.to_vec()).await.unwrap_err();
             assert_eq!(error.status(), StatusCode::BAD_REQUEST);
         }

@@ -1,6 +1,7 @@
 //! What clients and resource servers ask over HTTP, as tower services, and how all of them read and answer.
 
 mod answer;
+mod body;
 mod form;
 mod future;
 mod introspection;
@@ -15,6 +16,7 @@ pub(crate) use self::{
 };
 pub use self::{
     answer::{ErrorCode, OAuthError},
+    body::ResponseBody,
     form::Form,
     future::EndpointFuture,
     introspection::IntrospectionEndpoint,

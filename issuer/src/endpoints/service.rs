@@ -9,7 +9,7 @@ macro_rules! service {
             B::Data: Send,
             B::Error: Into<$crate::endpoints::BoxError>,
         {
-            type Response = ::http::Response<::http_body_util::Full<::bytes::Bytes>>;
+            type Response = ::http::Response<$crate::endpoints::ResponseBody>;
             type Error = ::std::convert::Infallible;
             type Future = $crate::endpoints::EndpointFuture;
 

@@ -14,11 +14,12 @@ use http::{
     HeaderMap, HeaderValue, Method, Request, Response, StatusCode,
     header::{ACCESS_CONTROL_ALLOW_ORIGIN, ALLOW, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, ETAG, IF_NONE_MATCH},
 };
-use http_body_util::{BodyExt as _, Full, Limited};
+use http_body_util::{BodyExt as _, Limited};
 use resource_protector::{Clock, Fetch, FetchError, SystemClock};
 use tower_service::Service;
 
 use super::KeyRing;
+use crate::endpoints::ResponseBody;
 
 /// Answers with the public keys of a ring: `GET` and `HEAD`, `application/jwk-set+json` (RFC 7517 §8.5.2), whatever the
 /// path.
@@ -62,9 +63,9 @@ impl JwksEndpoint {
         self
     }
 
-    pub(crate) fn answer(&self, method: &Method, headers: &HeaderMap) -> Response<Full<Bytes>> {
+    pub(crate) fn answer(&self, method: &Method, headers: &HeaderMap) -> Response<ResponseBody> {
         if method != Method::GET && method != Method::HEAD {
-            let mut answer = Response::new(Full::default());
+            let mut answer = Response::new(ResponseBody::empty());
             *answer.status_mut() = StatusCode::METHOD_NOT_ALLOWED;
             answer
                 .headers_mut()
@@ -80,7 +81,7 @@ impl JwksEndpoint {
         } else {
             set
         };
-        let mut answer = Response::new(Full::new(body));
+        let mut answer = Response::new(ResponseBody::from(body));
         if is_known {
             *answer.status_mut() = StatusCode::NOT_MODIFIED;
         }
@@ -103,7 +104,7 @@ impl JwksEndpoint {
 }
 
 impl<B> Service<Request<B>> for JwksEndpoint {
-    type Response = Response<Full<Bytes>>;
+    type Response = Response<ResponseBody>;
     type Error = Infallible;
     type Future = Ready<Result<Self::Response, Infallible>>;
 

@@ -4,7 +4,10 @@ use http::{HeaderName, HeaderValue};
 use resource_protector::SetupError;
 
 use super::{double_submit::DoubleSubmitLayer, new_token::MintedToken};
-use crate::tokens::{TokenError, TokenErrorKind};
+use crate::{
+    setup::shown,
+    tokens::{TokenError, TokenErrorKind},
+};
 
 /// The names of the cookies for tokens, how they are set and taken away, and the layers that read them.
 ///
@@ -124,13 +127,17 @@ impl TokenCookies {
     ///
     /// When it is no field name, or one that pages of others can set: `Accept`, `Content-Type` and their like.
     pub fn csrf_header(mut self, name: impl AsRef<str>) -> Result<Self, SetupError> {
-        let name = HeaderName::try_from(name.as_ref()).ok();
+        let given = name.as_ref();
+        let name = HeaderName::try_from(given).ok();
         // Others make the browser ask first (https://fetch.spec.whatwg.org/#cors-safelisted-request-header).
         let is_ours = |name: &HeaderName| name.as_str().starts_with("x-");
         self.csrf_header = name.filter(is_ours).ok_or_else(|| {
             SetupError::new(
                 "csrf_header",
-                "expected a header that begins with X-, such as X-CSRF-TOKEN",
+                format_args!(
+                    "expected a header that begins with X-, such as X-CSRF-TOKEN, got {}",
+                    shown(given)
+                ),
             )
         })?;
         Ok(self)
@@ -191,7 +198,7 @@ impl TokenCookies {
         if !names.iter().all(is_name) || is_twice {
             return Err(SetupError::new(
                 option,
-                "expected four different names of cookies (RFC 6265 §4.1.1)",
+                format_args!("expected four different names of cookies (RFC 6265 §4.1.1), got {names:?}"),
             ));
         }
         let path = &self.refresh.path;
@@ -199,7 +206,11 @@ impl TokenCookies {
         if !is_path || (path != "/" && self.refresh.token.starts_with("__Host-")) {
             return Err(SetupError::new(
                 option,
-                "expected a path that begins with /, and no other for a name with __Host-",
+                format_args!(
+                    "expected a path that begins with /, and no other for a name with __Host-, got {} for {}",
+                    shown(path),
+                    shown(&self.refresh.token)
+                ),
             ));
         }
         Ok(self)

@@ -13,12 +13,12 @@ use http::{
     header::{AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, COOKIE, UPGRADE, VARY},
 };
 use http_body::Body;
-use http_body_util::Full;
 use serde::Deserialize;
 use tower_layer::Layer;
 use tower_service::Service;
 
 use super::guarded::{GuardedBody, GuardedFuture, OfCookie};
+use crate::endpoints::ResponseBody;
 
 /// The longest token that is read, in bytes: as long as a protector reads one.
 const LONGEST: usize = 16 * 1024;
@@ -164,10 +164,10 @@ where
 }
 
 /// The same answer as a protector's to a cookie that may not be from a page of our own.
-fn refusal() -> Response<Full<Bytes>> {
+fn refusal() -> Response<ResponseBody> {
     const BODY: &str =
         r#"{"error":"access_denied","error_description":"The request was not sent by a page of this service"}"#;
-    let mut response = Response::new(Full::from(BODY));
+    let mut response = Response::new(ResponseBody::from(Bytes::from_static(BODY.as_bytes())));
     *response.status_mut() = StatusCode::FORBIDDEN;
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));

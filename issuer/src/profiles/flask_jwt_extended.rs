@@ -137,7 +137,7 @@ impl FlaskJwtExtended {
         if types.is_empty() || types.iter().any(|one| one == "refresh" || one.is_empty()) {
             return Err(SetupError::new(
                 "access_token_types",
-                "expected types of access tokens, got none, an empty one, or `refresh`",
+                format_args!("expected types of access tokens, none of them empty or `refresh`, got {types:?}"),
             ));
         }
         self.access_token_types = types;

@@ -10,7 +10,6 @@ use std::{
 use bytes::Bytes;
 use http::{Method, Request, Response};
 use http_body::Body;
-use http_body_util::Full;
 use resource_protector::{
     Anonymous, Clock, CurrentToken, Reason, Rejection, RequireService, SystemClock, require_token,
 };
@@ -19,6 +18,7 @@ use tower_layer::Layer;
 use tower_service::Service;
 
 use super::guarded::{GuardedBody, GuardedFuture, OfCookie};
+use crate::endpoints::ResponseBody;
 
 /// Guards a route: only fresh tokens get through, as with `@jwt_required(fresh=True)`.
 ///
@@ -103,7 +103,7 @@ where
             Ok(()) => GuardedFuture::inner(self.inner.call(request), OfCookie::NotAsked),
             Err(rejection) => {
                 // The protector outside makes a whole response of it.
-                let mut response = Response::new(Full::default());
+                let mut response = Response::new(ResponseBody::empty());
                 *response.status_mut() = rejection.status();
                 response.extensions_mut().insert(rejection);
                 GuardedFuture::refused(response)

@@ -10,12 +10,68 @@ use http::{
     HeaderMap, HeaderName, HeaderValue, Response,
     header::{CACHE_CONTROL, COOKIE, VARY},
 };
-use http_body::Body;
-use http_body_util::{Either, Full};
+use http_body::{Body, Frame, SizeHint};
 use pin_project_lite::pin_project;
 
-/// The body of the service's response, or of the layer's own.
-pub type GuardedBody<B> = Either<Full<Bytes>, B>;
+use crate::endpoints::ResponseBody;
+
+pin_project! {
+    /// The body of the service's response, or of the layer's own.
+    #[derive(Debug)]
+    pub struct GuardedBody<B> {
+        #[pin]
+        kind: Kind<B>,
+    }
+}
+
+pin_project! {
+    #[project = KindProjection]
+    #[derive(Debug)]
+    enum Kind<B> {
+        Inner { #[pin] body: B },
+        Own { #[pin] body: ResponseBody },
+    }
+}
+
+impl<B> GuardedBody<B> {
+    fn inner(body: B) -> Self {
+        Self {
+            kind: Kind::Inner { body },
+        }
+    }
+
+    fn own(body: ResponseBody) -> Self {
+        Self {
+            kind: Kind::Own { body },
+        }
+    }
+}
+
+impl<B: Body<Data = Bytes>> Body for GuardedBody<B> {
+    type Data = Bytes;
+    type Error = B::Error;
+
+    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
+        match self.project().kind.project() {
+            KindProjection::Inner { body } => body.poll_frame(cx),
+            KindProjection::Own { body } => body.poll_frame(cx).map_err(|never| match never {}),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match &self.kind {
+            Kind::Inner { body } => body.is_end_stream(),
+            Kind::Own { body } => body.is_end_stream(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match &self.kind {
+            Kind::Inner { body } => body.size_hint(),
+            Kind::Own { body } => body.size_hint(),
+        }
+    }
+}
 
 pin_project! {
     /// The response of the service behind a layer, or the layer's own.
@@ -30,7 +86,7 @@ pin_project! {
     #[project = StateProjection]
     enum State<F> {
         Inner { #[pin] future: F, of_cookie: OfCookie },
-        Refused { response: Option<Response<Full<Bytes>>> },
+        Refused { response: Option<Response<ResponseBody>> },
     }
 }
 
@@ -52,7 +108,7 @@ impl<F> GuardedFuture<F> {
         }
     }
 
-    pub(super) fn refused(response: Response<Full<Bytes>>) -> Self {
+    pub(super) fn refused(response: Response<ResponseBody>) -> Self {
         let response = Some(response);
         Self {
             state: State::Refused { response },
@@ -78,10 +134,10 @@ where
                 if *of_cookie == OfCookie::With {
                     make_private(headers);
                 }
-                Poll::Ready(Ok(response.map(Either::Right)))
+                Poll::Ready(Ok(response.map(GuardedBody::inner)))
             }
             StateProjection::Refused { response } => match response.take() {
-                Some(response) => Poll::Ready(Ok(response.map(Either::Left))),
+                Some(response) => Poll::Ready(Ok(response.map(GuardedBody::own))),
                 None => Poll::Pending,
             },
         }

@@ -77,7 +77,12 @@ impl Shared {
             HmacAlgorithm::HS256 => hmac::HMAC_SHA256,
             HmacAlgorithm::HS384 => hmac::HMAC_SHA384,
             HmacAlgorithm::HS512 => hmac::HMAC_SHA512,
-            _ => return Err(SetupError::new("algorithm", "expected HS256, HS384 or HS512")),
+            other => {
+                return Err(SetupError::new(
+                    "algorithm",
+                    format_args!("expected HS256, HS384 or HS512, got {}", other.name()),
+                ));
+            }
         };
         let needed = mac.digest_algorithm().output_len();
         if self.secret.len() < needed {
@@ -112,7 +117,11 @@ impl Shared {
 
     pub(super) fn set_leeway(&mut self, leeway: Duration) -> Result<(), SetupError> {
         if leeway > Duration::from_secs(300) {
-            return Err(SetupError::new("leeway", "expected 300 s at the most, got more"));
+            let got = leeway.as_secs_f64();
+            return Err(SetupError::new(
+                "leeway",
+                format_args!("expected 300 s at the most, got {got} s"),
+            ));
         }
         self.leeway = leeway;
         Ok(())

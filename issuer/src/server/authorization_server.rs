@@ -9,11 +9,10 @@ use http::{
     request::Parts,
 };
 use http_body::Body;
-use http_body_util::Full;
 
 use super::{authorization::AuthorizationEndpoint, headers::not_allowed, logout::LogoutEndpoint};
 use crate::{
-    endpoints::{Answer, BoxError, IntrospectionEndpoint, RevocationEndpoint, TokenEndpoint, service},
+    endpoints::{Answer, BoxError, IntrospectionEndpoint, ResponseBody, RevocationEndpoint, TokenEndpoint, service},
     keys::JwksEndpoint,
 };
 
@@ -101,7 +100,7 @@ impl Endpoints {
             Method::HEAD => Bytes::new(),
             _ => return not_allowed("GET, HEAD"),
         };
-        let mut answer = Response::new(Full::new(body));
+        let mut answer = Response::new(ResponseBody::from(body));
         let fields = answer.headers_mut();
         fields.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         fields.insert(CACHE_CONTROL, HeaderValue::from_static("public, max-age=300"));
@@ -112,7 +111,7 @@ impl Endpoints {
 }
 
 fn status(status: StatusCode) -> Answer {
-    let mut answer = Response::new(Full::default());
+    let mut answer = Response::new(ResponseBody::empty());
     *answer.status_mut() = status;
     answer
 }

@@ -4,8 +4,7 @@ use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use http::{HeaderMap, HeaderValue, Uri, header};
 use resource_protector::SetupError;
 
-use crate::random;
-use crate::store::StoreError;
+use crate::{random, setup::shown, store::StoreError};
 
 /// The longest cookie that is read, in bytes.
 const MAX_COOKIE: usize = 4096;
@@ -36,11 +35,12 @@ pub(super) struct BrowserId(String);
 impl Site {
     /// The site of this issuer.
     pub(super) fn new(issuer: &str) -> Result<Self, SetupError> {
-        let wrong = |problem: &str| SetupError::new("issuer", problem);
+        let wrong = |expected: &str| SetupError::new("issuer", format_args!("{expected}, got {}", shown(issuer)));
         let uri: Uri = issuer.parse().map_err(|_| wrong("expected an absolute URL"))?;
         let authority = uri.authority().ok_or_else(|| wrong("expected an absolute URL"))?;
         if authority.as_str().contains('@') {
-            return Err(wrong("expected no user in the URL"));
+            // It may have a password with it.
+            return Err(SetupError::new("issuer", "expected no user in the URL, got one"));
         }
         let host = authority.host().to_ascii_lowercase();
         let is_loopback = matches!(host.as_str(), "localhost" | "127.0.0.1" | "[::1]");

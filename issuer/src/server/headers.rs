@@ -1,10 +1,9 @@
 //! What goes with every page.
 
-use bytes::Bytes;
 use http::{HeaderName, HeaderValue, Response, StatusCode, header};
-use http_body_util::Full;
 
 use super::pages::Page;
+use crate::endpoints::{Answer, ResponseBody};
 
 /// Where the forms of a page may be sent to.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -38,13 +37,13 @@ impl Forms {
 
 /// A page with everything that protects it: no frames around it, nothing in it that is not its own, no copy of it kept, and
 /// its address told to nobody else.
-pub(super) fn html(status: StatusCode, page: Page, forms: &Forms) -> Response<Full<Bytes>> {
+pub(super) fn html(status: StatusCode, page: Page, forms: &Forms) -> Answer {
     let policy = format!(
         "default-src 'none'{}; form-action {}; frame-ancestors 'none'; base-uri 'none'",
         page.sources(),
         forms.directive()
     );
-    let mut response = Response::new(Full::from(page.into_html()));
+    let mut response = Response::new(page.into_html().into());
     *response.status_mut() = status;
     let fixed: [(HeaderName, &'static str); 7] = [
         (header::CONTENT_TYPE, "text/html; charset=utf-8"),
@@ -71,8 +70,8 @@ pub(super) fn html(status: StatusCode, page: Page, forms: &Forms) -> Response<Fu
 
 /// A redirect that a browser follows by GET, whatever it sent (RFC 9700, section 4.12: 307 would send the password on).
 /// `None` when the URL has characters that no header has.
-pub(super) fn redirect(url: &str) -> Option<Response<Full<Bytes>>> {
-    let mut response = Response::new(Full::default());
+pub(super) fn redirect(url: &str) -> Option<Answer> {
+    let mut response = Response::new(ResponseBody::empty());
     *response.status_mut() = StatusCode::SEE_OTHER;
     let headers = response.headers_mut();
     headers.insert(header::LOCATION, HeaderValue::from_str(url).ok()?);
@@ -82,8 +81,8 @@ pub(super) fn redirect(url: &str) -> Option<Response<Full<Bytes>>> {
 }
 
 /// The answer to a method that the path does not have (RFC 9110 §15.5.6).
-pub(super) fn not_allowed(allowed: &'static str) -> Response<Full<Bytes>> {
-    let mut response = Response::new(Full::default());
+pub(super) fn not_allowed(allowed: &'static str) -> Answer {
+    let mut response = Response::new(ResponseBody::empty());
     *response.status_mut() = StatusCode::METHOD_NOT_ALLOWED;
     response
         .headers_mut()

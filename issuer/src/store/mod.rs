@@ -11,32 +11,41 @@
 //! | `PostgresStore` | `postgres` | what a commit survives there | any |
 //! | `RedisStore` | `redis` | what Redis is told to keep, but not every failover | any |
 //!
-//! None of them goes away for good: a database that cannot be reached is a [`StoreError`] in time, and is used again when it
+//! The types of this module are all of what a store has to keep, so none of them has parts that others do not see: one more is
+//! a change that every store has to hear of.
+//!
+//! No store goes away for good: a database that cannot be reached is a [`StoreError`] in time, and is used again when it
 //! is back.
 
+mod change;
 #[cfg(any(feature = "postgres", feature = "redis", feature = "sqlite"))]
 mod deadline;
+#[cfg(test)]
+mod meeting;
 mod memory;
 #[cfg(feature = "redis")]
 mod redis;
+mod row;
 #[cfg(any(feature = "postgres", feature = "sqlite"))]
 mod sql;
 #[cfg(any(feature = "postgres", feature = "redis", feature = "sqlite"))]
 mod written;
 
-use std::{collections::BTreeMap, fmt, future::Future, pin::Pin, sync::Arc, time::SystemTime};
+use std::{future::Future, pin::Pin, sync::Arc, time::SystemTime};
 
-use crate::random;
-use aws_lc_rs::digest;
-use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
-
-pub use self::memory::MemoryStore;
+#[cfg(test)]
+pub(crate) use self::meeting::MeetingStore;
 #[cfg(feature = "redis")]
 pub use self::redis::RedisStore;
 #[cfg(feature = "postgres")]
 pub use self::sql::postgres::PostgresStore;
 #[cfg(feature = "sqlite")]
 pub use self::sql::sqlite::SqliteStore;
+pub use self::{
+    change::{Becomes, Change, Outcome, Was},
+    memory::MemoryStore,
+    row::{Id, Key, Kind, Row, Version},
+};
 pub use resource_protector::StoreError;
 
 /// Up to how many keys a [`load`](Store::load) and how many steps a [`Change`] may have.
@@ -102,259 +111,6 @@ impl<S: Store> Store for Arc<S> {
     fn delete_expired(&self, now: SystemTime) -> impl Future<Output = Result<usize, StoreError>> + Send {
         S::delete_expired(self, now)
     }
-}
-
-/// What a row is about.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-#[non_exhaustive]
-pub enum Kind {
-    /// An opaque access token.
-    AccessToken,
-    /// The identifier of a client's assertion, which counts once.
-    Assertion,
-    /// A client of the authorization server.
-    Client,
-    /// What is known of all tokens of a client: how often they were revoked.
-    ClientTokens,
-    /// An authorization code.
-    Code,
-    /// What a user allowed a client.
-    Consent,
-    /// A revocation, for the lists that have to learn of it.
-    CutOff,
-    /// A log-in at the authorization server that was ended before its time.
-    EndedLogin,
-    /// Whose tokens the store is for.
-    Issuer,
-    /// The session that tokens belong to: what one log-in has led to.
-    Session,
-    /// What is known of a subject: how often it was logged out everywhere.
-    Subject,
-    /// A user who can log in.
-    User,
-}
-
-impl Kind {
-    /// All of them.
-    pub const ALL: [Self; 12] = [
-        Self::AccessToken,
-        Self::Assertion,
-        Self::Client,
-        Self::ClientTokens,
-        Self::Code,
-        Self::Consent,
-        Self::CutOff,
-        Self::EndedLogin,
-        Self::Issuer,
-        Self::Session,
-        Self::Subject,
-        Self::User,
-    ];
-
-    /// Its name in a database. It never changes.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::AccessToken => "access_token",
-            Self::Assertion => "assertion",
-            Self::Client => "client",
-            Self::ClientTokens => "client_tokens",
-            Self::Code => "code",
-            Self::Consent => "consent",
-            Self::CutOff => "cut_off",
-            Self::EndedLogin => "ended_login",
-            Self::Issuer => "issuer",
-            Self::Session => "session",
-            Self::Subject => "subject",
-            Self::User => "user",
-        }
-    }
-
-    /// The kind of this name.
-    pub fn parse(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|kind| kind.as_str() == name)
-    }
-}
-
-/// The identifier of a row: the SHA-256 of a name, in base64url, so 43 characters of ASCII.
-///
-/// Names are tokens, among others, so none stands in a store; and whatever characters a name has, all databases compare
-/// identifiers in the same way.
-#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Id(String);
-
-impl Id {
-    /// The identifier for what has this name.
-    pub fn of(name: &str) -> Self {
-        let digest = digest::digest(&digest::SHA256, name.as_bytes());
-        Self(URL_SAFE_NO_PAD.encode(digest))
-    }
-
-    /// An identifier as a store keeps it; `None` when it is not 43 characters of base64url.
-    pub fn parse(text: impl Into<String>) -> Option<Self> {
-        let text = text.into();
-        let is_one = text.len() == 43
-            && text
-                .bytes()
-                .all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_');
-        is_one.then_some(Self(text))
-    }
-
-    /// As a store keeps it.
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Debug for Id {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-/// Under what a row is kept.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Key {
-    /// What the row is about.
-    pub kind: Kind,
-    /// Which of them it is.
-    pub id: Id,
-}
-
-impl Key {
-    /// The key for what has this name among its kind.
-    pub fn of(kind: Kind, name: &str) -> Self {
-        Self { kind, id: Id::of(name) }
-    }
-}
-
-/// Tells one state of a row from all others that it ever has: a random number from 1 to 2⁶³ − 1, drawn for every write.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Version(i64);
-
-impl Version {
-    /// Another one than any before.
-    ///
-    /// # Errors
-    ///
-    /// When the operating system has no random numbers.
-    pub fn draw() -> Result<Self, StoreError> {
-        let bytes = random::bytes::<8>()?;
-        Ok(Self((i64::from_le_bytes(bytes) & i64::MAX).max(1)))
-    }
-
-    /// A version as a store keeps it.
-    pub fn from_number(number: i64) -> Self {
-        Self(number)
-    }
-
-    /// As a store keeps it.
-    pub fn number(self) -> i64 {
-        self.0
-    }
-}
-
-/// What is kept under a key.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Row {
-    /// Which state of the row this is.
-    pub version: Version,
-    /// Whose it is: what [`Listing`] goes by.
-    pub owner: Option<Id>,
-    /// When it may be deleted, to the millisecond; never, if there is no such moment. A store may round it up to the next
-    /// millisecond, so that no row goes too early.
-    pub expires_at: Option<SystemTime>,
-    /// One JSON object of up to [`MAX_BODY`](Self::MAX_BODY) bytes. A store keeps it byte for byte.
-    pub body: String,
-}
-
-impl Row {
-    /// How many bytes a body may have: 1 MiB.
-    pub const MAX_BODY: usize = 1 << 20;
-}
-
-impl fmt::Debug for Row {
-    /// Without the body, which has names of people in it.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Row")
-            .field("version", &self.version)
-            .field("owner", &self.owner)
-            .field("expires_at", &self.expires_at)
-            .finish_non_exhaustive()
-    }
-}
-
-/// How a row has to be, so that a change may happen.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Was {
-    /// There is none.
-    Absent,
-    /// It is in this state.
-    At(Version),
-}
-
-/// What becomes of a row.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Becomes {
-    /// It stays as it is. The change depends on it all the same.
-    Same,
-    /// It is put in the place of what was there.
-    Put(Row),
-    /// It is deleted.
-    Gone,
-}
-
-/// A change to several rows, which happens as a whole or not at all. No key stands in it twice.
-#[derive(Clone, Debug, Default)]
-pub struct Change {
-    steps: BTreeMap<Key, (Was, Becomes)>,
-}
-
-impl Change {
-    /// A change of nothing.
-    pub fn new() -> Self {
-        Self::default()
-    }
-
-    /// Adds a step. A second one for the same key takes the place of the first.
-    #[must_use]
-    pub fn step(mut self, key: Key, was: Was, becomes: Becomes) -> Self {
-        self.steps.insert(key, (was, becomes));
-        self
-    }
-
-    /// The steps, in the order of their keys: a store that locks rows one after the other never waits for one that waits for
-    /// it.
-    pub fn steps(&self) -> impl Iterator<Item = (&Key, Was, &Becomes)> {
-        self.steps.iter().map(|(key, (was, becomes))| (key, *was, becomes))
-    }
-
-    /// Whether it keeps the limits that all stores have. A store asks this before anything else.
-    ///
-    /// # Errors
-    ///
-    /// When there are more than [`MAX_KEYS`] steps, or a body is longer than [`Row::MAX_BODY`].
-    pub fn check(&self) -> Result<(), StoreError> {
-        if self.steps.len() > MAX_KEYS {
-            return Err(StoreError::new("a change has more than 1000 steps"));
-        }
-        let is_too_long = |(_, becomes): &(Was, Becomes)| match becomes {
-            Becomes::Put(row) => row.body.len() > Row::MAX_BODY,
-            Becomes::Same | Becomes::Gone => false,
-        };
-        if self.steps.values().any(is_too_long) {
-            return Err(StoreError::new("the body of a row is longer than 1 MiB"));
-        }
-        Ok(())
-    }
-}
-
-/// What became of a [`Change`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Outcome {
-    /// All of it has happened.
-    Done,
-    /// Nothing has happened, because a row was not as expected.
-    Conflict,
 }
 
 /// Which rows are asked for.

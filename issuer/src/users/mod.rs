@@ -16,7 +16,26 @@ pub use self::{
 use crate::store::StoreError;
 
 /// Somebody who can log in.
+///
+/// ```
+/// use resource_protector_issuer::users::User;
+///
+/// /// A row of a table of yours.
+/// struct Member {
+///     id: i64,
+///     login: String,
+///     name: Option<String>,
+///     is_locked: bool,
+/// }
+///
+/// fn user(member: Member) -> User {
+///     let mut user = User::new(format!("member-{}", member.id), member.login, !member.is_locked);
+///     user.display_name = member.name;
+///     user
+/// }
+/// ```
 #[derive(Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct User {
     /// Who it is, in tokens (`sub`): the same for ever, and never given to anybody else, so no name that can be changed or
     /// that is free again when its user is gone.
@@ -30,6 +49,17 @@ pub struct User {
 }
 
 impl User {
+    /// Somebody of this subject and this username. Whether the user may log in has no default: where it is forgotten, who was shut
+    /// out comes in.
+    pub fn new(subject: impl Into<String>, username: impl Into<String>, is_active: bool) -> Self {
+        Self {
+            subject: subject.into(),
+            username: username.into(),
+            display_name: None,
+            is_active,
+        }
+    }
+
     /// How pages call the user.
     pub fn shown_name(&self) -> &str {
         self.display_name.as_deref().unwrap_or(&self.username)
@@ -37,10 +67,9 @@ impl User {
 }
 
 impl fmt::Debug for User {
-    /// The subject only: logs have no names of people.
+    /// Neither name nor subject: logs have no people in them.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("User")
-            .field("subject", &self.subject)
             .field("is_active", &self.is_active)
             .finish_non_exhaustive()
     }

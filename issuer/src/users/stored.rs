@@ -53,8 +53,10 @@ pub enum UserError {
     Store(#[from] StoreError),
 }
 
-/// What is kept of a user under the username.
+/// What is kept of a user under the username. A member that is not known may be one by which a newer program shuts the user
+/// out: nobody passes it over, or takes it away by the next change.
 #[derive(Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 struct Kept {
     subject: String,
     username: String,
@@ -65,6 +67,7 @@ struct Kept {
 
 /// What is kept under the subject.
 #[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 struct Pointer {
     username: String,
 }
@@ -344,7 +347,7 @@ mod tests {
     use std::time::SystemTime;
 
     use super::*;
-    use crate::store::Listing;
+    use crate::store::{Listing, MeetingStore};
 
     const PASSWORD: &str = "correct horse";
 
@@ -506,9 +509,11 @@ mod tests {
 
     #[tokio::test]
     async fn changes_at_the_same_time_all_happen() {
-        let users = users();
+        let store = MeetingStore::new();
+        let users = StoredUsers::new(store.clone(), passwords());
         let alice = users.add("alice", PASSWORD).await.unwrap();
         let subject = &alice.subject;
+        store.next_two_meet();
         let (named, disabled) = tokio::join!(
             users.set_display_name(subject, Some("A. Smith")),
             users.disable(subject)
@@ -520,11 +525,33 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn neither_password_nor_name_stands_in_debug() {
+    async fn a_user_with_something_that_is_not_known_here_neither_logs_in_nor_is_changed() {
+        let store = Arc::new(MemoryStore::new());
+        let users = StoredUsers::new(Arc::clone(&store), passwords());
+        let alice = users.add("alice", PASSWORD).await.unwrap();
+        let key = by_name(&Username::parse("alice").unwrap());
+        let [Some(mut row)] = users.rows([key.clone()]).await.unwrap() else {
+            panic!("there is none")
+        };
+        let was = Was::At(row.version);
+        // As a newer program may write it.
+        row.body = row.body.replacen('{', r#"{"locked_until":2000000000,"#, 1);
+        row.version = Version::draw().unwrap();
+        let change = Change::new().step(key.clone(), was, Becomes::Put(row.clone()));
+        assert_eq!(Store::commit(&*store, &change).await.unwrap(), Outcome::Done);
+        assert!(users.authenticate("alice", PASSWORD).await.is_err());
+        let changed = users.set_password(&alice.subject, "battery staple").await;
+        assert!(matches!(changed, Err(UserError::Store(_))), "{changed:?}");
+        assert_eq!(users.rows([key]).await.unwrap(), [Some(row)]);
+    }
+
+    #[tokio::test]
+    async fn neither_password_nor_name_nor_subject_stands_in_debug() {
         let users = users();
         let alice = users.add("alice", PASSWORD).await.unwrap();
         let debug = format!("{alice:?} {users:?}");
         assert!(!debug.contains("alice") && !debug.contains("argon2id$"), "{debug}");
+        assert!(!debug.contains(&alice.subject), "{debug}");
     }
 
     struct Broken;

@@ -16,7 +16,7 @@ use resource_protector::{
 use resource_protector_issuer::{
     AccessTokens, IssuedTokens, KeyRing, RefreshRequest, TokenIssuer, TokenRequest,
     clients::{Client, ClientAuthentication, ClientSecret, MemoryClients},
-    endpoints::{IntrospectionEndpoint, RevocationEndpoint},
+    endpoints::{IntrospectionEndpoint, ResponseBody, RevocationEndpoint},
     store::MemoryStore,
 };
 use serde_json::{Value, json};
@@ -77,7 +77,7 @@ fn form(pairs: &[(&str, &str)]) -> String {
 
 async fn ask<S>(endpoint: &S, request: Request<Full<Bytes>>) -> Answer
 where
-    S: Service<Request<Full<Bytes>>, Response = Response<Full<Bytes>>, Error = Infallible> + Clone,
+    S: Service<Request<Full<Bytes>>, Response = Response<ResponseBody>, Error = Infallible> + Clone,
 {
     let (parts, body) = endpoint.clone().oneshot(request).await.unwrap().into_parts();
     assert_eq!(parts.headers[header::CACHE_CONTROL], "no-store");
@@ -98,7 +98,7 @@ where
 
 async fn post<S>(endpoint: &S, authorization: Option<&str>, pairs: &[(&str, &str)]) -> Answer
 where
-    S: Service<Request<Full<Bytes>>, Response = Response<Full<Bytes>>, Error = Infallible> + Clone,
+    S: Service<Request<Full<Bytes>>, Response = Response<ResponseBody>, Error = Infallible> + Clone,
 {
     let mut request = Request::post("/").header(header::CONTENT_TYPE, "application/x-www-form-urlencoded");
     if let Some(value) = authorization {
@@ -160,7 +160,7 @@ async fn both_worlds() -> [World; 2] {
 /// Cases 145 to 147, and 156: what is refused at both endpoints. Nothing is looked up for it.
 async fn refuses_strangers<S>(endpoint: &S, token: &str)
 where
-    S: Service<Request<Full<Bytes>>, Response = Response<Full<Bytes>>, Error = Infallible> + Clone,
+    S: Service<Request<Full<Bytes>>, Response = Response<ResponseBody>, Error = Infallible> + Clone,
 {
     let pair = ("token", token);
     for authorization in [
@@ -198,7 +198,7 @@ where
 /// Cases 148, 153 and 168: what is no form with one token in it.
 async fn refuses_what_is_no_request<S>(endpoint: &S, token: &str)
 where
-    S: Service<Request<Full<Bytes>>, Response = Response<Full<Bytes>>, Error = Infallible> + Clone,
+    S: Service<Request<Full<Bytes>>, Response = Response<ResponseBody>, Error = Infallible> + Clone,
 {
     let authorization = basic("api", SECRET);
     for form in [

@@ -17,6 +17,7 @@ use resource_protector_issuer::{
     AccessTokens, KeyRing, TokenIssuer,
     attempts::Attempts,
     clients::{Client, ClientSecret, MemoryClients},
+    endpoints::ResponseBody,
     grants::legacy::Password,
     server::{AuthorizationServer, AuthorizationServerBuilder, SealingKey},
     store::MemoryStore,
@@ -138,7 +139,7 @@ struct Page {
 }
 
 impl Page {
-    async fn of(response: Response<Full<Bytes>>) -> Self {
+    async fn of(response: Response<ResponseBody>) -> Self {
         let (parts, body) = response.into_parts();
         let body = body.collect().await.unwrap().to_bytes();
         Self {

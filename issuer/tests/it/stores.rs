@@ -373,7 +373,10 @@ async fn a_file_that_is_no_sqlite_file_is_refused_and_left_alone() {
     let text = "these are the notes of somebody, which are longer than the header of a database".repeat(10);
     std::fs::write(&path, &text).unwrap();
     let refused = SqliteStore::open(&path).await.unwrap_err();
-    assert_eq!(refused.to_string(), "SQLite answered with its code 26");
+    assert_eq!(
+        refused.to_string(),
+        format!("the SQLite file {path:?} cannot be opened: SQLite answered with its code 26")
+    );
     assert_eq!(std::fs::read_to_string(&path).unwrap(), text);
 }
 
@@ -381,10 +384,10 @@ async fn a_file_that_is_no_sqlite_file_is_refused_and_left_alone() {
 async fn a_file_in_a_folder_that_is_not_there_is_refused() {
     let (path, folder) = sqlite_path();
     drop(folder);
-    let refused = SqliteStore::open(path).await.unwrap_err();
+    let refused = SqliteStore::open(&path).await.unwrap_err();
     assert_eq!(
         refused.to_string(),
-        "the SQLite file cannot be opened: entity not found"
+        format!("the SQLite file {path:?} cannot be opened: entity not found")
     );
 }
 
@@ -452,7 +455,11 @@ async fn no_url_is_repeated() {
         "postgres://u:hidden@h?sslmode=hidden",
     ] {
         let refused = PostgresStore::connect(url).await.unwrap_err();
-        assert_eq!(refused.to_string(), "the URL for PostgreSQL cannot be used");
+        assert_eq!(
+            refused.to_string(),
+            "the URL for PostgreSQL cannot be used: expected `postgres://user:password@host/database`, got something else, \
+             which is not shown, since it may have a password in it"
+        );
         let refused = RedisStore::new(url, "t").unwrap_err();
         assert_eq!(refused.to_string(), "url: expected a URL that begins with `redis://`");
     }

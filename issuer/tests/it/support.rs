@@ -21,6 +21,7 @@ use resource_protector_issuer::{
     AccessTokens, KeyRing, TokenIssuer, TokenIssuerBuilder, TokenRequest, TokenTable,
     store::{Change, Key, Listing, MemoryStore, Outcome, Row, Store},
 };
+use tokio::sync::Barrier;
 use tower::{Layer as _, ServiceExt as _, service_fn};
 use tracing::{
     Event, Level, Subscriber,
@@ -188,6 +189,33 @@ pub struct Breakable {
     is_down: Arc<AtomicBool>,
     is_full: Arc<AtomicBool>,
     deaf: Arc<AtomicUsize>,
+    meeting: Arc<Meeting>,
+}
+
+struct Meeting {
+    expected: AtomicUsize,
+    barrier: Barrier,
+}
+
+impl Default for Meeting {
+    fn default() -> Self {
+        Self {
+            expected: AtomicUsize::new(0),
+            barrier: Barrier::new(2),
+        }
+    }
+}
+
+impl Meeting {
+    /// Waits for the other one, if two are expected.
+    async fn attend(&self) {
+        let expected = self
+            .expected
+            .fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1));
+        if expected.is_ok() {
+            self.barrier.wait().await;
+        }
+    }
 }
 
 impl Breakable {
@@ -210,6 +238,11 @@ impl Breakable {
         self.deaf.store(changes, Ordering::SeqCst);
     }
 
+    /// Neither of the next two changes happens before both have come: each is decided before the other has happened.
+    pub fn next_two_meet(&self) {
+        self.meeting.expected.store(2, Ordering::SeqCst);
+    }
+
     fn check(&self) -> Result<(), StoreError> {
         match self.is_down.load(Ordering::SeqCst) {
             true => Err(StoreError::new("the store is down")),
@@ -229,6 +262,7 @@ impl Store for Breakable {
         if self.is_full.load(Ordering::SeqCst) {
             return Err(StoreError::new("the store is full"));
         }
+        self.meeting.attend().await;
         let outcome = self.store.commit(change).await?;
         let lost = self
             .deaf

@@ -4,9 +4,10 @@ use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 
 use super::{
     answer::{Answer, ErrorCode, Place},
-    client::ClientView,
+    client::Asking,
     parameters::{Parameters, Single},
 };
+use crate::clients::Client;
 
 /// The longest state, in bytes.
 const MAX_STATE: usize = 4096;
@@ -105,15 +106,15 @@ impl Parameters {
 /// redirection URI" (RFC 6749, section 4.1.2.1).
 pub(in crate::server) fn judge(
     parameters: &Parameters,
-    client: Option<&impl ClientView>,
+    asking: Option<&Asking<'_>>,
 ) -> Result<AuthorizationRequest, Refused> {
     parameters.client_id()?;
-    let client = client.ok_or(Refused::Page("There is no client of this client_id."))?;
+    let asking = asking.ok_or(Refused::Page("There is no client of this client_id."))?;
     let (redirect_uri, is_redirect_uri_named) = match parameters.single("redirect_uri") {
         Single::Repeated => return Err(Refused::Page("The request has more than one redirect_uri.")),
-        Single::Once(uri) if client.has_redirect_uri(uri) => (uri, true),
+        Single::Once(uri) if asking.client.allows_redirect_uri(uri) => (uri, true),
         Single::Once(_) => return Err(Refused::Page("The redirect_uri is not one of this client.")),
-        Single::Absent => match client.only_redirect_uri() {
+        Single::Absent => match asking.only_redirect_uri() {
             Some(uri) => (uri, false),
             None => return Err(Refused::Page("The request has no redirect_uri.")),
         },
@@ -127,7 +128,7 @@ pub(in crate::server) fn judge(
         _ => None,
     };
     let is_implicit =
-        client.may_have_tokens_at_once() && matches!(parameters.single("response_type"), Single::Once("token"));
+        asking.may_have_tokens_at_once() && matches!(parameters.single("response_type"), Single::Once("token"));
     let refused = |(code, description)| Refused::Redirect {
         redirect_uri: redirect_uri.to_owned(),
         state: state.clone(),
@@ -135,7 +136,7 @@ pub(in crate::server) fn judge(
         description,
         place: if is_implicit { Place::Fragment } else { Place::Query },
     };
-    let asked = asked_for(parameters, client).map_err(refused)?;
+    let asked = asked_for(parameters, asking).map_err(refused)?;
     Ok(AuthorizationRequest {
         redirect_uri: redirect_uri.to_owned(),
         is_redirect_uri_named,
@@ -147,7 +148,7 @@ pub(in crate::server) fn judge(
 type Wrong = (ErrorCode, &'static str);
 
 /// What is asked for, without where the answer belongs.
-fn asked_for(parameters: &Parameters, client: &impl ClientView) -> Result<AuthorizationRequest, Wrong> {
+fn asked_for(parameters: &Parameters, asking: &Asking<'_>) -> Result<AuthorizationRequest, Wrong> {
     let once = |name: &'static str| match parameters.single(name) {
         Single::Once(value) => Some(value),
         Single::Absent | Single::Repeated => None,
@@ -178,7 +179,7 @@ fn asked_for(parameters: &Parameters, client: &impl ClientView) -> Result<Author
     }
     let is_implicit = match once("response_type") {
         Some("code") => false,
-        Some("token") if client.may_have_tokens_at_once() => true,
+        Some("token") if asking.may_have_tokens_at_once() => true,
         Some(_) => return Err((ErrorCode::UnsupportedResponseType, "the response_type is not code")),
         None => return Err((ErrorCode::InvalidRequest, "there is no response_type")),
     };
@@ -189,7 +190,7 @@ fn asked_for(parameters: &Parameters, client: &impl ClientView) -> Result<Author
             "the response_mode is not the one of the response_type",
         ));
     }
-    if !is_implicit && !client.may_have_codes() {
+    if !is_implicit && !asking.may_have_codes() {
         return Err((
             ErrorCode::UnauthorizedClient,
             "this client may not use the authorization code grant",
@@ -205,8 +206,8 @@ fn asked_for(parameters: &Parameters, client: &impl ClientView) -> Result<Author
                 challenge: code_challenge(once("code_challenge"), once("code_challenge_method"))?,
             },
         },
-        scopes: scopes(once("scope"), client)?,
-        resources: resources(parameters, client)?,
+        scopes: scopes(once("scope"), asking.client)?,
+        resources: resources(parameters, asking.client)?,
         prompt: prompt(once("prompt"))?,
         max_age: max_age(once("max_age"))?,
     })
@@ -276,7 +277,7 @@ fn code_challenge(challenge: Option<&str>, method: Option<&str>) -> Result<Strin
 }
 
 /// RFC 6749, section 3.3. What the client may not have is refused and not left out: it would be told of it only if it looked.
-fn scopes(scope: Option<&str>, client: &impl ClientView) -> Result<Vec<String>, Wrong> {
+fn scopes(scope: Option<&str>, client: &Client) -> Result<Vec<String>, Wrong> {
     // The default of RFC 6749, section 3.3, is none at all, as at the token endpoint.
     let Some(scope) = scope else {
         return Ok(Vec::new());
@@ -290,7 +291,7 @@ fn scopes(scope: Option<&str>, client: &impl ClientView) -> Result<Vec<String>, 
     }
     let mut scopes: Vec<String> = Vec::new();
     for name in scope.split(' ') {
-        if !client.may_ask_for_scope(name) {
+        if !client.allows_scope(name) {
             return Err((ErrorCode::InvalidScope, "this client may not have one of these scopes"));
         }
         if !scopes.iter().any(|known| known == name) {
@@ -301,7 +302,7 @@ fn scopes(scope: Option<&str>, client: &impl ClientView) -> Result<Vec<String>, 
 }
 
 /// RFC 8707, section 2: "an absolute URI", which "MUST NOT include a fragment component".
-fn resources(parameters: &Parameters, client: &impl ClientView) -> Result<Vec<String>, Wrong> {
+fn resources(parameters: &Parameters, client: &Client) -> Result<Vec<String>, Wrong> {
     let mut resources: Vec<String> = Vec::new();
     for resource in parameters.all("resource") {
         let is_one = resource.len() <= MAX_RESOURCE
@@ -313,7 +314,7 @@ fn resources(parameters: &Parameters, client: &impl ClientView) -> Result<Vec<St
                 "a resource is not an absolute URI without a fragment",
             ));
         }
-        if !client.may_ask_for_resource(resource) {
+        if !client.allowed_audiences().iter().any(|allowed| allowed == resource) {
             return Err((
                 ErrorCode::InvalidTarget,
                 "this client may not have tokens for one of these resources",
@@ -382,43 +383,14 @@ fn scheme(uri: &str) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::clients::Client;
 
-    struct Notes {
-        redirect_uris: Vec<&'static str>,
-        may_have_codes: bool,
-    }
-
-    impl ClientView for Notes {
-        fn has_redirect_uri(&self, uri: &str) -> bool {
-            self.redirect_uris.contains(&uri)
-        }
-
-        fn only_redirect_uri(&self) -> Option<&str> {
-            match self.redirect_uris.as_slice() {
-                [only] => Some(only),
-                _ => None,
-            }
-        }
-
-        fn may_have_codes(&self) -> bool {
-            self.may_have_codes
-        }
-
-        fn may_ask_for_scope(&self, scope: &str) -> bool {
-            ["read", "write"].contains(&scope)
-        }
-
-        fn may_ask_for_resource(&self, resource: &str) -> bool {
-            resource.starts_with("https://api.example.com/")
-        }
-    }
-
-    fn notes() -> Notes {
-        Notes {
-            redirect_uris: vec!["https://notes.example/cb"],
-            may_have_codes: true,
-        }
+    fn notes() -> Client {
+        Client::public("notes")
+            .and_then(|client| client.redirect_uris(["https://notes.example/cb"]))
+            .and_then(|client| client.grants(["authorization_code"]))
+            .and_then(|client| client.scopes("read write"))
+            .and_then(|client| client.audiences((0..9).map(|at| format!("https://api.example.com/{at}"))))
+            .unwrap()
     }
 
     /// RFC 7636, appendix B.
@@ -445,7 +417,16 @@ mod tests {
     }
 
     fn judged(query: &str) -> Result<AuthorizationRequest, Refused> {
-        judge(&Parameters::parse(query).unwrap(), Some(&notes()))
+        judged_for(&notes(), query)
+    }
+
+    /// At a server without the implicit grant.
+    fn judged_for(client: &Client, query: &str) -> Result<AuthorizationRequest, Refused> {
+        let asking = Asking {
+            client,
+            has_implicit_grant: false,
+        };
+        judge(&Parameters::parse(query).unwrap(), Some(&asking))
     }
 
     /// The error that is sent to the client, and its state.
@@ -487,7 +468,7 @@ mod tests {
     #[test]
     fn open_redirect_an_unknown_client_is_sent_nowhere() {
         let parameters = Parameters::parse(&query("", None)).unwrap();
-        let refused = judge(&parameters, None::<&Notes>).unwrap_err();
+        let refused = judge(&parameters, None).unwrap_err();
         assert_eq!(refused.url("https://auth.example.com"), None);
         assert!(is_page(&query("client_id", None)));
         assert!(is_page(&format!("{}&client_id=notes", query("", None))));
@@ -532,7 +513,7 @@ mod tests {
     }
 
     #[test]
-    fn open_redirect_a_registered_address_that_runs_code_is_never_used() {
+    fn open_redirect_what_runs_code_is_no_address_though_it_were_registered() {
         for uri in [
             "javascript:alert(1)",
             "JavaScript:alert(1)",
@@ -543,14 +524,9 @@ mod tests {
             "https://notes.example/\r\nx",
             "/cb",
         ] {
-            let client = Notes {
-                redirect_uris: vec![uri],
-                ..notes()
-            };
-            let parameters = Parameters::parse(&query("redirect_uri", None)).unwrap();
-            let judged = judge(&parameters, Some(&client));
-            assert!(matches!(judged, Err(Refused::Page(_))), "{uri}");
+            assert!(!is_address(uri), "{uri}");
         }
+        assert!(is_address("https://notes.example/cb"));
     }
 
     #[test]
@@ -558,12 +534,9 @@ mod tests {
         let request = judged(&query("redirect_uri", None)).unwrap();
         assert_eq!(request.redirect_uri, "https://notes.example/cb");
         assert!(!request.is_redirect_uri_named);
-        let two = Notes {
-            redirect_uris: vec!["https://notes.example/cb", "https://notes.example/cb2"],
-            ..notes()
-        };
-        let parameters = Parameters::parse(&query("redirect_uri", None)).unwrap();
-        assert!(matches!(judge(&parameters, Some(&two)), Err(Refused::Page(_))));
+        let two = notes().redirect_uris(["https://notes.example/cb", "https://notes.example/cb2"]);
+        let judged = judged_for(&two.unwrap(), &query("redirect_uri", None));
+        assert!(matches!(judged, Err(Refused::Page(_))));
     }
 
     #[test]
@@ -671,40 +644,10 @@ mod tests {
     }
 
     #[test]
-    fn a_registered_client_is_judged_by_its_registration() {
-        let client = Client::public("notes")
-            .and_then(|client| client.redirect_uris(["https://notes.example/cb"]))
-            .and_then(|client| client.grants(["authorization_code"]))
-            .and_then(|client| client.scopes("read"))
-            .and_then(|client| client.audiences(["https://api.example.com/a"]))
-            .unwrap();
-        let judged = |name, value| judge(&Parameters::parse(&query(name, Some(value))).unwrap(), Some(&client));
-        let refused = |name, value| match judged(name, value) {
-            Err(Refused::Redirect { code, .. }) => Some(code),
-            Err(Refused::Page(_)) => None,
-            Ok(request) => panic!("{request:?}"),
-        };
-        assert!(judged("resource", "https://api.example.com/a").is_ok());
-        assert_eq!(
-            refused("resource", "https://api.example.com/b"),
-            Some(ErrorCode::InvalidTarget)
-        );
-        assert_eq!(refused("scope", "write"), Some(ErrorCode::InvalidScope));
-        assert_eq!(refused("redirect_uri", "https://evil.example/cb"), None);
-        assert!(client.only_redirect_uri().is_some());
-        let without = client.clone().grants(["refresh_token"]).unwrap();
-        assert!(!without.may_have_codes());
-    }
-
-    #[test]
     fn a_client_without_the_grant_gets_no_code() {
-        let client = Notes {
-            may_have_codes: false,
-            ..notes()
-        };
-        let judged = judge(&Parameters::parse(&query("", None)).unwrap(), Some(&client));
+        let client = notes().grants(["refresh_token"]).unwrap();
         assert!(matches!(
-            judged,
+            judged_for(&client, &query("", None)),
             Err(Refused::Redirect {
                 code: ErrorCode::UnauthorizedClient,
                 ..
@@ -716,15 +659,16 @@ mod tests {
     fn resources_are_absolute_uris_that_the_client_may_have_tokens_for() {
         let request = judged(&query(
             "resource",
-            Some("https://api.example.com/a&resource=https://api.example.com/b"),
+            Some("https://api.example.com/1&resource=https://api.example.com/0"),
         ))
         .unwrap();
         assert_eq!(
             request.resources,
-            ["https://api.example.com/a", "https://api.example.com/b"]
+            ["https://api.example.com/1", "https://api.example.com/0"]
         );
         for resource in [
-            "https://other.example.com/",
+            "https://api.example.com/9",
+            "https://api.example.com/",
             "/a",
             "https://api.example.com/%23x",
             "https://api.example.com/%20",

@@ -97,6 +97,7 @@ impl fmt::Debug for Page {
 
 /// A field of a form that nobody sees.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct HiddenField<'a> {
     /// Its name.
     pub name: &'a str,
@@ -154,6 +155,7 @@ pub struct ConsentPage<'a> {
 
 /// A scope, for people.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct ScopeText<'a> {
     /// Its name.
     pub name: &'a str,

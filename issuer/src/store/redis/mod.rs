@@ -29,6 +29,7 @@ use super::{
     deadline::Deadline,
     written::{self, Written, expiry},
 };
+use crate::setup::shown;
 
 /// How many rows are deleted by one call, during which Redis does nothing else.
 const BATCH: u64 = 200;
@@ -71,11 +72,20 @@ impl RedisStore {
     pub fn new(url: &str, name: &str) -> Result<Self, SetupError> {
         let is_allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.:".contains(&byte);
         if !(1..=64).contains(&name.len()) || !name.bytes().all(is_allowed) {
-            let problem = "expected 1 to 64 letters, digits, `-`, `_`, `.` or `:` of ASCII";
-            return Err(SetupError::new("name", problem));
+            let expected = "1 to 64 letters, digits, `-`, `_`, `.` or `:` of ASCII";
+            return Err(SetupError::new(
+                "name",
+                format_args!("expected {expected}, got {}", shown(name)),
+            ));
         }
         let client = redis::Client::open(url);
-        let client = client.map_err(|_| SetupError::new("url", "expected a URL that begins with `redis://`"))?;
+        let client = client.map_err(|_| {
+            SetupError::new(
+                "url",
+                "expected `redis://user:password@host:6379/0`, got something else, which is not shown, since it may have a \
+                 password in it",
+            )
+        })?;
         Ok(Self(Arc::new(Inner {
             link: Arc::new(Link::new(client)),
             prefix: format!("{{{name}}}"),

@@ -94,7 +94,12 @@ impl PostgresStore {
         // The driver reads a URL of any scheme.
         let is_ours = url.starts_with("postgres://") || url.starts_with("postgresql://");
         let options = PgConnectOptions::from_str(url).ok().filter(|_| is_ours);
-        let options = options.ok_or_else(|| StoreError::new("the URL for PostgreSQL cannot be used"))?;
+        let options = options.ok_or_else(|| {
+            StoreError::new(
+                "the URL for PostgreSQL cannot be used: expected `postgres://user:password@host/database`, got something \
+                 else, which is not shown, since it may have a password in it",
+            )
+        })?;
         let pool = PgPoolOptions::new()
             .max_connections(10)
             .acquire_timeout(Duration::from_secs(60))

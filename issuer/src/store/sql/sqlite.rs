@@ -71,11 +71,13 @@ impl SqliteStore {
     ///
     /// When the file cannot be made, read or written, is no SQLite file, or has tables of a younger program.
     pub async fn open(path: impl AsRef<Path>) -> Result<Self, StoreError> {
-        let cannot =
-            |error: io::Error| StoreError::new(format_args!("the SQLite file cannot be opened: {}", error.kind()));
+        let given = path.as_ref().to_owned();
+        let cannot = |problem: &dyn fmt::Display| {
+            StoreError::new(format_args!("the SQLite file {given:?} cannot be opened: {problem}"))
+        };
         // So SQLite takes no name for anything but a file, and it is the same one wherever the process goes.
-        let path = path::absolute(path).map_err(cannot)?;
-        create(&path).map_err(cannot)?;
+        let path = path::absolute(path).map_err(|error| cannot(&error.kind()))?;
+        create(&path).map_err(|error| cannot(&error.kind()))?;
         // A file that somebody takes away later is an error, and not replaced by an empty one.
         let options = SqliteConnectOptions::new()
             .filename(path)
@@ -97,7 +99,8 @@ impl SqliteStore {
             writer: pool(1),
             deadline: Deadline::of(SQLITE),
         };
-        store.deadline.give(store.migrate()).await?;
+        let migrated = store.deadline.give(store.migrate()).await;
+        migrated.map_err(|error| cannot(&error))?;
         Ok(store)
     }
 
