@@ -127,9 +127,9 @@
 //! name = "example"                       # of the list; who names the same on the same Redis has the same revocations
 //! by = ["sid", "sub"]                    # one or more of jti, sid, sub, client_id: every token needs all of these
 //! longest_lifetime_seconds = 3600        # 1 to 31622400; tokens that live longer, from `iat` to `exp`, are refused
-//! unknown_after_seconds = 30             # optional; 2 to 86400; from when on it is 503 where Redis cannot be reached
+//! unknown_after_seconds = 30             # optional; 2 to 86400, 30 unless set; then it is 503 where Redis cannot be reached
 //! accept_stale_up_to_seconds = 300       # optional; 86400 at the most; lets in for longer without Redis, the logged out too
-//! capacity = 1000000                     # optional; with more revocations nobody is let in
+//! capacity = 1000000                     # optional; a million unless set; with more revocations nobody is let in
 //! assume_issuer = "https://auth.example.com" # optional; whose tokens those without `iss` are
 //! authorities_file = "redis-ca.pem"      # optional; over rediss:// these authorities are trusted, and no others
 //! "#)?;

@@ -546,7 +546,7 @@ fn a_program_that_would_not_hear_of_revocations_does_not_start_with_a_list_of_th
     let config = ProtectorConfig::from_toml(&text).unwrap();
     for protector in [config.protector(), config.protector_with(issuer.clone())] {
         let error = protector.unwrap_err().located_in(&text);
-        assert_eq!((error.line(), error.key()), (Some(7), "revocation"));
+        assert_eq!((error.line(), error.key()), (Some(6), "revocation"));
         assert!(error.to_string().contains("`protector_and_mirror`"), "{error}");
     }
 }

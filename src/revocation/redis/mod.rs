@@ -105,7 +105,8 @@ const TOLD_WITHIN: Duration = Duration::from_secs(2);
 ///
 /// is encrypted by `rediss://` only, which needs the feature `redis-tls`: TLS 1.2 or newer, with the certificate authorities of the
 /// operating system, or [others](RedisRevocationListBuilder::trusting_only). The server has to prove that it is the host that
-/// the URL names; this client shows no certificate of its own, so that Redis needs `tls-auth-clients no`. With `redis://` keep
+/// the URL names; this client shows no certificate of its own, so that Redis needs `tls-auth-clients no`. The cryptography is that
+/// of aws-lc-rs, whichever provider the rest of the program has chosen. With `redis://` keep
 /// Redis on the same host or in a network that you trust, use `redis+unix://`, or a tunnel (stunnel, a service mesh). Who
 /// can change what is said there can log in whom he likes. A password in the URL shows in no log and no error.
 #[derive(Clone)]
