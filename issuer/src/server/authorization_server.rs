@@ -30,7 +30,7 @@ pub(super) const LOGOUT: &str = "/logout";
 /// | path, below the issuer's own | what |
 /// |---|---|
 /// | `/authorize` | login and consent, and back to the client with a code (RFC 6749 §4.1, with PKCE always) |
-/// | `/token` | tokens, for a code, a refresh token, a client's own credentials, or by a [grant](AuthorizationServerBuilder::grant) of the application |
+/// | `/token` | tokens, for a code, a refresh token, a client's own credentials, or by a [grant](super::AuthorizationServerBuilder::grant) of the application |
 /// | `/revoke` | RFC 7009 |
 /// | `/introspect` | RFC 7662, for clients that are registered as resource servers |
 /// | `/jwks` | the public keys, where access tokens are JWTs |
