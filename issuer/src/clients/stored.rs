@@ -40,8 +40,8 @@ impl StoredClients {
         self.change(client.id(), || put(client)).await
     }
 
-    /// Deletes a client, and says whether there was one. It gets no further ones. Access tokens that it has live on until they are
-    /// over, or until a list that goes by `client_id` is told of a [cut-off](resource_protector::CutOff::client).
+    /// Deletes a client, and says whether there was one. It gets no further tokens. Access tokens that it has live on until they are
+    /// over, unless they are [revoked](crate::TokenIssuer::revoke_client) afterwards.
     ///
     /// # Errors
     ///

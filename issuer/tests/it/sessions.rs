@@ -12,7 +12,9 @@ use resource_protector_issuer::{
     store::{Key, Kind, Listing, Store as _},
 };
 
-use crate::support::{API, ISSUER, MINUTE, World, present};
+use tracing::Level;
+
+use crate::support::{API, Fields, ISSUER, MINUTE, Trail, World, present};
 
 /// RFC 7636, appendix B.
 const VERIFIER: &str = "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk";
@@ -280,4 +282,42 @@ async fn an_issuer_starts_while_its_list_takes_nothing_and_tells_it_with_the_nex
     issuer.upkeep().await.unwrap();
     assert_eq!(present(&protector, logged_out.access_token()).await.unwrap_err(), 401);
     assert!(present(&protector, issued.access_token()).await.is_ok());
+}
+
+#[tokio::test]
+async fn every_end_of_tokens_is_an_event_that_names_no_subject_and_no_token() {
+    let world = World::jwt().await;
+    let tokens = world.begun("app", "alice").await;
+    let other = world.begun("app", "alice").await;
+    let (trail, _guard) = Trail::begin();
+    world.issuer.revoke(tokens.access_token(), "app").await.unwrap();
+    world.issuer.logout(tokens.refresh_token().unwrap()).await.unwrap();
+    world.issuer.logout_everywhere("alice").await.unwrap();
+    world.issuer.revoke_client("app").await.unwrap();
+    world.issuer.withdraw_consent("alice", "app").await.unwrap();
+    let next = world.begun("app", "alice").await;
+    world.refreshed(&next, "app").await.unwrap();
+    world.refreshed(&next, "app").await.unwrap_err();
+    let events = trail.events();
+    let names: Vec<_> = events
+        .iter()
+        .map(|(level, Fields(fields))| (*level, fields["event"].as_str()))
+        .collect();
+    assert_eq!(
+        names,
+        [
+            (Level::INFO, "token_revoked"),
+            (Level::INFO, "session_ended"),
+            (Level::INFO, "logged_out_everywhere"),
+            (Level::INFO, "client_revoked"),
+            (Level::INFO, "consent_withdrawn"),
+            (Level::WARN, "refresh_token_reused"),
+        ]
+    );
+    let said = format!("{events:?}");
+    let secrets = [&tokens, &other, &next].map(|tokens| [tokens.access_token(), tokens.refresh_token().unwrap()]);
+    for secret in secrets.as_flattened().iter().chain([&"alice"]) {
+        assert!(!said.contains(secret), "{said}");
+    }
+    assert!(said.contains(tokens.session_id()) && said.contains("app"));
 }
