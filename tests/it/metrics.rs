@@ -291,7 +291,7 @@ async fn a_breaker_is_counted_when_it_changes_and_told_when_readiness_is_asked()
 
     let counted = counted_by(async {
         asking.issuer.come_back();
-        asking.clock.advance(Duration::from_secs(1));
+        asking.clock.advance(Duration::from_secs(2));
         asking.layer.ready().await.unwrap();
     });
     assert_eq!(counted.await, expected(&[(BREAKER_STATE, name, 1.0)]));
