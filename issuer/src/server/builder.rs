@@ -157,7 +157,7 @@ impl AuthorizationServerBuilder {
         self
     }
 
-    /// Counts the codes that each user is granted here, whatever the client, in place of 100 in 5 min; with the implicit grant,
+    /// Counts the codes that each user is granted for each client here, in place of 100 in 5 min; with the implicit grant,
     /// the access tokens, too. Whoever is logged in needs no password for the next code, and each leads to a session that the
     /// store keeps for as long as its tokens may live. Beyond the limit the page for too many attempts is shown, with 429 and
     /// `Retry-After`, until the time has passed since the first of them. A user whom a program logs in many times a minute needs

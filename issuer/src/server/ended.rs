@@ -6,7 +6,10 @@
 use std::time::{Duration, UNIX_EPOCH};
 
 use super::login::{CLOCKS_DIFFER_BY, Login};
-use crate::store::{Becomes, Change, Key, Kind, Row, Store, StoreError, Version, Was};
+use crate::{
+    store::{Becomes, Change, Key, Kind, Row, Store, StoreError, Version, Was},
+    tokens::LoginGround,
+};
 
 /// Ends a log-in: its cookie is good no more, and no copy of it.
 pub(super) async fn end(store: &impl Store, login: &Login) -> Result<(), StoreError> {
@@ -26,6 +29,14 @@ pub(super) async fn end(store: &impl Store, login: &Login) -> Result<(), StoreEr
 pub(super) async fn is_ended(store: &impl Store, login: &Login) -> Result<bool, StoreError> {
     let rows = store.load(&[key(login)]).await?;
     Ok(rows.iter().any(Option::is_some))
+}
+
+/// What has to be so still when something is issued on the strength of a log-in.
+pub(super) fn ground_of(login: &Login) -> LoginGround {
+    LoginGround {
+        epoch: login.epoch,
+        ended: Some(key(login)),
+    }
 }
 
 fn key(login: &Login) -> Key {

@@ -10,7 +10,7 @@ use super::{
     issue::Drawn,
     ledger::Decision,
     records::{Code, Holders, Record as _},
-    request::each_once,
+    request::{ConsentGround, each_once},
 };
 use crate::{
     random,
@@ -131,6 +131,7 @@ impl TokenIssuer {
                 let tokens = &request.tokens;
                 let name = tokens.subject.clone().unwrap_or_default();
                 let holders = ledger.holders(&name, &tokens.client_id).await?;
+                let grounds = self.grounds(tokens, holders).await?;
                 let expires_at = Millis::floor(self.now().wall).after(self.0.lives.code);
                 let record = Code {
                     client_id: tokens.client_id.clone(),
@@ -143,14 +144,14 @@ impl TokenIssuer {
                     redirect_uri: request.redirect_uri.clone(),
                     code_challenge: request.code_challenge.clone(),
                     with_refresh_token: tokens.with_refresh_token,
-                    rests_on_consent: tokens.rests_on_consent,
-                    epochs: holders.epochs(),
+                    consent: grounds.consent().map(str::to_owned),
+                    epochs: grounds.holders.epochs(),
                     expires_at,
                     redeemed_for: None,
                     over_at: expires_at,
                 };
                 let change = Change::new().step(key.clone(), Was::Absent, record.put()?);
-                let change = holders.unchanged(change, &name, &tokens.client_id);
+                let change = grounds.unchanged(change, &name, &tokens.client_id)?;
                 Ok(Decision::Commit(change, ()))
             })
             .await?;
@@ -264,7 +265,12 @@ impl Code {
             auth_time: self.auth_time.map(Millis::time),
             fresh: self.fresh,
             claims: self.claims.clone(),
-            rests_on_consent: self.rests_on_consent,
+            // What the log-in was worth stands in the epochs.
+            login: None,
+            consent: match &self.consent {
+                Some(id) => ConsentGround::This(id.clone()),
+                None => ConsentGround::None,
+            },
         }
     }
 }

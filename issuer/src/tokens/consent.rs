@@ -8,13 +8,15 @@ use std::{
 use resource_protector::StoreError;
 
 use super::{
-    TokenError, TokenIssuer, TokenRequest,
+    TokenError, TokenIssuer,
     ledger::Decision,
-    records::{Consent, Found, Record as _, SubjectEpoch, was},
+    records::{Consent, Record as _, Session, SubjectEpoch, was},
+    request::LoginGround,
     sessions::LONGEST_LIST,
 };
 use crate::{
-    store::{Becomes, Change, Id, Key, Kind},
+    random,
+    store::{Becomes, Change, Id, Key, Kind, Was},
     time::Millis,
 };
 
@@ -48,18 +50,20 @@ impl TokenIssuer {
         Ok(!is_over && asked_for(resources).all(covers))
     }
 
-    /// Remembers what a user has allowed a client, beside what was allowed before.
+    /// Remembers what a user who is logged in has allowed a client, beside what was allowed before.
     pub(crate) async fn remember_consent(
         &self,
-        subject: &str,
+        (subject, login): (&str, &LoginGround),
         client_id: &str,
         scopes: &[String],
         resources: &[String],
     ) -> Result<(), TokenError> {
-        let key = &Consent::key(subject, client_id)?;
+        let (key, id) = (&Consent::key(subject, client_id)?, &random::text::<16>()?);
         let ledger = &self.0.ledger;
         ledger
             .transact(|| async move {
+                let holders = ledger.holders(subject, client_id).await?;
+                let ended_login = self.ground_of_login(login, &holders).await?;
                 let found = ledger.find::<Consent>(key.clone()).await?;
                 let now = Millis::floor(self.now().wall);
                 let before = found.as_ref().map(|found| &found.record);
@@ -72,12 +76,17 @@ impl TokenIssuer {
                         .extend(scopes.iter().cloned());
                 }
                 let after = Consent {
+                    id: before.map_or(id, |before| &before.id).clone(),
                     subject: subject.to_owned(),
                     client_id: client_id.to_owned(),
                     allowed,
                     expires_at: now.after(REMEMBERED),
                 };
                 let change = Change::new().step(key.clone(), was(found.as_ref()), after.put()?);
+                let mut change = holders.unchanged(change, subject, client_id);
+                if let Some(ended) = ended_login {
+                    change = change.step(ended, Was::Absent, Becomes::Same);
+                }
                 Ok(Decision::Commit(change, ()))
             })
             .await
@@ -155,12 +164,7 @@ impl TokenIssuer {
             })
             .await?;
         // Whoever redeems a code from now on finds that there is no consent.
-        let mut alive = self.alive_sessions(subject);
-        while let Some(page) = alive.next().await? {
-            for session in page.into_iter().filter(|session| session.client_id == client_id) {
-                self.logout_session(&session.sid).await?;
-            }
-        }
+        self.end_sessions_of(subject, client_id).await?;
         tracing::info!(
             target: "resource_protector_issuer::tokens",
             event = "consent_withdrawn",
@@ -169,14 +173,27 @@ impl TokenIssuer {
         );
         Ok(())
     }
+}
 
-    /// The consent that tokens of this request rest on.
-    pub(super) async fn consent_to(&self, request: &TokenRequest) -> Result<Found<Consent>, TokenError> {
-        let key = Consent::key(request.sub(), &request.client_id)?;
-        let found = self.0.ledger.find::<Consent>(key).await?;
-        let now = Millis::floor(self.now().wall);
-        let found = found.filter(|found| now < found.record.expires_at);
-        found.ok_or_else(|| TokenError::invalid_grant("the user has withdrawn what the client was allowed"))
+impl TokenIssuer {
+    /// Ends the sessions of a user that a client has begun. One that cannot be ended keeps no other from it.
+    async fn end_sessions_of(&self, subject: &str, client_id: &str) -> Result<(), TokenError> {
+        let now = Some(Millis::floor(self.now().wall));
+        let holders = self.0.ledger.holders(subject, client_id).await?;
+        let mut failed = None;
+        let mut pages = self.0.ledger.pages::<Session>(Some(Id::of(subject)));
+        while let Some(page) = pages.next().await? {
+            let theirs = page.into_iter().filter(|session| session.client_id == client_id);
+            for session in theirs.filter(|session| session.over_at() > now) {
+                let ended = match session.is_alive(&holders) {
+                    true => self.logout_session(&session.sid).await,
+                    // Whoever ended it may have been cut short.
+                    false => self.tell_if_untold(&session.cut_offs()).await,
+                };
+                failed = failed.or(ended.err());
+            }
+        }
+        failed.map_or(Ok(()), Err)
     }
 }
 

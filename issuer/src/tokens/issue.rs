@@ -8,14 +8,15 @@ use serde_json::{Map, Value, json};
 use super::{
     IssuedTokens, TokenError, TokenErrorKind, TokenIssuer, TokenRequest,
     access::Form,
+    grounds::Grounds,
     ledger::Decision,
-    records::{AccessToken, ClientEpoch, Consent, Found, Holders, Record as _, Refresh, Session, SubjectEpoch},
+    records::{AccessToken, ClientEpoch, Holders, Record as _, Refresh, Session, SubjectEpoch},
     refresh_token::RefreshToken,
     resources::narrowed,
 };
 use crate::{
     random,
-    store::{Becomes, Change, Key, Kind, Was},
+    store::{Change, Key, Kind, Was},
     time::Millis,
 };
 
@@ -48,13 +49,6 @@ impl Drawn {
     pub(super) fn sid(&self) -> String {
         self.first_refresh_token().sid()
     }
-}
-
-/// What a session is begun on.
-pub(super) struct Grounds {
-    holders: Holders,
-    /// The consent, if it rests on one.
-    consent: Option<Found<Consent>>,
 }
 
 /// What an access token is to say.
@@ -129,15 +123,6 @@ impl TokenIssuer {
             .await
     }
 
-    /// What a session of this request is begun on.
-    pub(super) async fn grounds(&self, request: &TokenRequest, holders: Holders) -> Result<Grounds, TokenError> {
-        let consent = match request.rests_on_consent {
-            true => Some(self.consent_to(request).await?),
-            false => None,
-        };
-        Ok(Grounds { holders, consent })
-    }
-
     /// A session with its first tokens. The access token is for these resources, or for all that were granted.
     pub(super) fn begin(
         &self,
@@ -146,7 +131,7 @@ impl TokenIssuer {
         drawn: &Drawn,
         grounds: &Grounds,
     ) -> Result<(Change, IssuedTokens), TokenError> {
-        let Grounds { holders, consent } = grounds;
+        let holders = &grounds.holders;
         let lives = self.0.lives;
         let now = Millis::floor(self.now().wall);
         let mut session = Session {
@@ -189,15 +174,7 @@ impl TokenIssuer {
             false => session.expires_at = minted.over_at,
         }
         let change = Change::new().step(Session::key(&session.sid), Was::Absent, session.put()?);
-        // Nobody is logged out everywhere, and no consent withdrawn, between the look and the log-in.
-        let mut change = holders.unchanged(change, session.sub(), &session.client_id);
-        if let Some(consent) = consent {
-            change = change.step(
-                Consent::key(session.sub(), &session.client_id)?,
-                consent.was(),
-                Becomes::Same,
-            );
-        }
+        let change = grounds.unchanged(change, session.sub(), &session.client_id)?;
         let change = minted.keep(change)?;
         let refresh_token = request.with_refresh_token.then(|| first.text());
         Ok((change, minted.answer(&session, refresh_token)))

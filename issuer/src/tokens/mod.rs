@@ -9,6 +9,7 @@ mod builder;
 mod code;
 mod consent;
 mod error;
+mod grounds;
 mod introspect;
 mod issue;
 mod issued;
@@ -28,6 +29,7 @@ use std::{fmt, sync::Arc, time::Duration};
 
 use resource_protector::{Clock, Moment};
 
+pub(crate) use self::request::LoginGround;
 pub use self::{
     access::AccessTokens,
     builder::TokenIssuerBuilder,

@@ -129,6 +129,17 @@ impl Session {
     }
 }
 
+impl Session {
+    /// The keys of the revocations that it may have ended by.
+    pub(crate) fn cut_offs(&self) -> [Key; 3] {
+        [
+            Revoked::key_of(By::Sid, &self.sid),
+            Revoked::key_of(By::Sub, self.sub()),
+            Revoked::key_of(By::Client, &self.client_id),
+        ]
+    }
+}
+
 /// What is known of the refresh tokens of a session.
 #[derive(Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Refresh {
@@ -205,8 +216,8 @@ pub(crate) struct Code {
     pub(crate) redirect_uri: Option<String>,
     pub(crate) code_challenge: String,
     pub(crate) with_refresh_token: bool,
-    /// Whether it is good only while the user's consent is remembered.
-    pub(crate) rests_on_consent: bool,
+    /// The consent that it is good with only, if it rests on one.
+    pub(crate) consent: Option<String>,
     pub(crate) epochs: Epochs,
     pub(crate) expires_at: Millis,
     /// The session it was redeemed for. Who comes with it again ends that.
@@ -431,6 +442,8 @@ impl Record for StoreOf {
 /// What a user allowed a client.
 #[derive(Clone, Serialize, Deserialize)]
 pub(crate) struct Consent {
+    /// Tells it from one that was withdrawn.
+    pub(crate) id: String,
     pub(crate) subject: String,
     pub(crate) client_id: String,
     /// Which scopes, for each resource by its name; for the issuer's own audience under the empty one. What was allowed for

@@ -123,7 +123,7 @@ impl TokenIssuer {
             Outcome::Issued(issued) => Ok(issued),
             Outcome::Ended => {
                 // Whoever ended it may have been cut short.
-                self.tell_if_untold(&Revoked::key_of(By::Sid, sid)).await?;
+                self.tell_if_untold(&[Revoked::key_of(By::Sid, sid)]).await?;
                 Err(TokenError::invalid_grant("the session is over"))
             }
             Outcome::Reused(revoked) => {

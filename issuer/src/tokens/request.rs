@@ -7,6 +7,7 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 
 use super::{TokenError, TokenErrorKind};
+use crate::store::Key;
 
 /// The claims that the issuer writes itself.
 const WRITTEN: [&str; 14] = [
@@ -45,8 +46,29 @@ pub struct TokenRequest {
     pub(super) auth_time: Option<SystemTime>,
     pub(super) fresh: bool,
     pub(super) claims: Map<String, Value>,
-    /// Whether it is good only while the user's consent is remembered.
-    pub(super) rests_on_consent: bool,
+    /// The log-in of the user that they are issued on the strength of, where that can end.
+    pub(super) login: Option<LoginGround>,
+    pub(super) consent: ConsentGround,
+}
+
+/// A log-in that may have ended since it was looked at.
+#[derive(Clone)]
+pub(crate) struct LoginGround {
+    /// How often the subject had been logged out everywhere when it began.
+    pub(crate) epoch: u64,
+    /// The row that there is once it has ended by itself, if it can.
+    pub(crate) ended: Option<Key>,
+}
+
+/// Whether the user has to have allowed it.
+#[derive(Clone, PartialEq, Eq)]
+pub(super) enum ConsentGround {
+    /// The application says that it is due.
+    None,
+    /// By the consent that is remembered at the moment.
+    Present,
+    /// By this one, and not by one that came after it was withdrawn.
+    This(String),
 }
 
 impl TokenRequest {
@@ -61,7 +83,8 @@ impl TokenRequest {
             auth_time: None,
             fresh: false,
             claims: Map::new(),
-            rests_on_consent: false,
+            login: None,
+            consent: ConsentGround::None,
         }
     }
 
@@ -133,10 +156,17 @@ impl TokenRequest {
 }
 
 impl TokenRequest {
-    /// They are good only while the user's consent is remembered: if it is withdrawn before they are issued, none is.
+    /// They are issued only if this log-in has not ended by then.
+    #[must_use]
+    pub(crate) fn resting_on_login(mut self, login: LoginGround) -> Self {
+        self.login = Some(login);
+        self
+    }
+
+    /// They are issued only while what the user has allowed the client is remembered.
     #[must_use]
     pub(crate) fn resting_on_consent(mut self) -> Self {
-        self.rests_on_consent = true;
+        self.consent = ConsentGround::Present;
         self
     }
 

@@ -235,17 +235,18 @@ impl TokenIssuer {
     async fn revoke_opaque(&self, token: &str) -> Result<(), TokenError> {
         let ledger = &self.0.ledger;
         let key = &Key::of(Kind::AccessToken, token);
-        let revoked = ledger
+        let end = ledger
             .transact(|| async move {
                 let Some(found) = ledger.find::<AccessToken>(key.clone()).await? else {
-                    return Ok(Decision::Answer(None));
+                    return Ok(Decision::Answer(End::Before(Vec::new())));
                 };
                 let now = Millis::floor(self.now().wall);
                 let jti = found.record.claims.get("jti").and_then(|jti| jti.as_str());
                 let until = found.record.expires_at.unwrap_or(now.after(self.0.lives.access_token));
                 let revoked = jti.map(|jti| Revoked::new(By::Jti, jti, until));
                 if found.record.revoked_at.is_some() {
-                    return Ok(Decision::Answer(revoked));
+                    let untold = revoked.iter().map(Revoked::key).collect();
+                    return Ok(Decision::Answer(End::Before(untold)));
                 }
                 let after = AccessToken {
                     revoked_at: Some(now),
@@ -253,19 +254,15 @@ impl TokenIssuer {
                 };
                 let change = Change::new().step(key.clone(), found.was(), after.put()?);
                 let Some(revoked) = revoked else {
-                    return Ok(Decision::Commit(change, None));
+                    return Ok(Decision::Commit(change, End::Before(Vec::new())));
                 };
-                let session = self.session_named(found.record.session_of_ours()).await?;
-                // There is one already where the application has given two tokens the same `jti`.
-                let before = ledger.find::<Revoked>(revoked.key()).await?;
-                let (change, revoked) = revoked_alone(change, session.as_ref(), before.as_ref(), revoked, now)?;
-                Ok(Decision::Commit(change, Some(revoked)))
+                match found.record.session_of_ours() {
+                    Some(sid) => self.revoke_in_session(change, &sid, revoked).await,
+                    None => self.revoke_alone(change, revoked).await,
+                }
             })
             .await?;
-        match revoked {
-            None => Ok(()),
-            Some(revoked) => self.tell(&revoked).await,
-        }
+        self.tell_end(end).await
     }
 
     async fn revoke_jwt(&self, claims: &CurrentToken) -> Result<(), TokenError> {
@@ -275,35 +272,64 @@ impl TokenIssuer {
                 "JWTs cannot be taken back here",
             ));
         }
-        let (Some(jti), Some(expires_at)) = (claims.jwt_id(), claims.expires_at()) else {
+        let (Some(jti), Some(sid), Some(expires_at)) = (claims.jwt_id(), claims.session_id(), claims.expires_at())
+        else {
             return Err(TokenError::new(
                 TokenErrorKind::UnsupportedTokenType,
-                "the token has no `jti` or no `exp`",
+                "the token has no `jti`, no `sid` or no `exp`",
             ));
         };
-        let (sid, revoked) = (
-            &claims.session_id().map(str::to_owned),
-            Revoked::new(By::Jti, jti, Millis::floor(expires_at)),
-        );
-        let (ledger, revoked) = (&self.0.ledger, &revoked);
-        let revoked = ledger
-            .transact(|| async move {
-                if ledger.find::<Revoked>(revoked.key()).await?.is_some() {
-                    return Ok(Decision::Answer(revoked.clone()));
-                }
-                let now = Millis::floor(self.now().wall);
-                let session = self.session_named(sid.clone()).await?;
-                let (change, revoked) = revoked_alone(Change::new(), session.as_ref(), None, revoked.clone(), now)?;
-                Ok(Decision::Commit(change, revoked))
-            })
-            .await?;
-        self.tell(&revoked).await
+        let revoked = &Revoked::new(By::Jti, jti, Millis::floor(expires_at));
+        let end = self
+            .0
+            .ledger
+            .transact(|| self.revoke_in_session(Change::new(), sid, revoked.clone()));
+        self.tell_end(end.await?).await
     }
 
-    async fn session_named(&self, sid: Option<String>) -> Result<Option<Found<Session>>, StoreError> {
-        match sid {
-            Some(sid) => self.0.ledger.find::<Session>(Session::key(&sid)).await,
-            None => Ok(None),
+    /// The end of one access token of a session, or of the session, if too many ended alone. One that has ended by something
+    /// else needs none of its own: who has many of those would fill the list.
+    async fn revoke_in_session(
+        &self,
+        change: Change,
+        sid: &str,
+        revoked: Revoked,
+    ) -> Result<Decision<End>, TokenError> {
+        let (session, holders) = self.session_of(sid).await?;
+        let Some(session) = session else {
+            return Ok(end_before(change, Vec::new()));
+        };
+        let mut after = session.record.clone();
+        if !after.is_alive(&holders) {
+            return Ok(end_before(change, after.cut_offs().into()));
+        }
+        let now = Millis::floor(self.now().wall);
+        let ledger = &self.0.ledger;
+        if ledger.find::<Revoked>(revoked.key()).await?.is_some() {
+            return Ok(end_before(change, vec![revoked.key()]));
+        }
+        after.revoked_tokens.retain(|until| Revoked::is_known_at(*until, now));
+        if after.revoked_tokens.len() >= MAX_REVOKED_ALONE {
+            let (change, revoked) = ended(change, &session, now)?;
+            return Ok(Decision::Commit(change, End::Now(revoked)));
+        }
+        after.revoked_tokens.push(revoked.until);
+        let change = change.step(Session::key(sid), session.was(), after.put()?);
+        self.revoke_alone(change, revoked).await
+    }
+
+    async fn revoke_alone(&self, change: Change, revoked: Revoked) -> Result<Decision<End>, TokenError> {
+        // There is one already where the application has given two tokens the same `jti`.
+        let before = self.0.ledger.find::<Revoked>(revoked.key()).await?;
+        let change = change.step(revoked.key(), was(before.as_ref()), revoked.put()?);
+        Ok(Decision::Commit(change, End::Now(revoked)))
+    }
+
+    async fn tell_end(&self, end: End) -> Result<(), TokenError> {
+        match end {
+            End::Now(revoked) => self.tell(&revoked).await,
+            // Whoever ended it may have been cut short.
+            End::Before(keys) => self.tell_if_untold(&keys).await,
         }
     }
 
@@ -346,27 +372,21 @@ pub(super) fn ended(change: Change, session: &Found<Session>, now: Millis) -> Re
     Ok((change, revoked))
 }
 
-/// The end of one access token of a session, or of the session, if too many ended alone.
-fn revoked_alone(
-    change: Change,
-    session: Option<&Found<Session>>,
-    before: Option<&Found<Revoked>>,
-    revoked: Revoked,
-    now: Millis,
-) -> Result<(Change, Revoked), StoreError> {
-    let change_of_token = |change: Change| Ok::<_, StoreError>(change.step(revoked.key(), was(before), revoked.put()?));
-    // Of one that has ended, the list is told by its own revocation.
-    let Some(session) = session.filter(|session| session.record.revoked_at.is_none()) else {
-        return Ok((change_of_token(change)?, revoked));
-    };
-    let mut after = session.record.clone();
-    after.revoked_tokens.retain(|until| Revoked::is_known_at(*until, now));
-    if after.revoked_tokens.len() >= MAX_REVOKED_ALONE {
-        return ended(change, session, now);
+/// By what a token ends.
+enum End {
+    /// By this, of which the list has to be told.
+    Now(Revoked),
+    /// By something before; by one of these, if there is one.
+    Before(Vec<Key>),
+}
+
+/// What was to change all the same, if anything, where a token has ended before.
+fn end_before(change: Change, untold: Vec<Key>) -> Decision<End> {
+    let is_empty = change.steps().next().is_none();
+    match is_empty {
+        true => Decision::Answer(End::Before(untold)),
+        false => Decision::Commit(change, End::Before(untold)),
     }
-    after.revoked_tokens.push(revoked.until);
-    let change = change.step(Session::key(&after.sid), session.was(), after.put()?);
-    Ok((change_of_token(change)?, revoked))
 }
 
 fn not_yours() -> TokenError {

@@ -81,18 +81,26 @@ impl TokenIssuer {
 
     /// Tells the list of a revocation that the store has. Only then is it revoked everywhere.
     pub(super) async fn tell(&self, revoked: &Revoked) -> Result<(), TokenError> {
-        if let Some(before) = revoked.issued_before {
-            self.end_what_is_issued_later(revoked, before).await?;
-        }
-        self.tell_list(revoked).await
+        // First, since it concerns nearly all: what comes then takes long, and may fail.
+        let told = self.tell_list(revoked).await;
+        let ended = match revoked.issued_before {
+            Some(before) => self.end_what_is_issued_later(revoked, before).await,
+            None => Ok(()),
+        };
+        told.and(ended)?;
+        self.note_as_told(revoked).await;
+        Ok(())
     }
 
-    /// Tells the list of a revocation, if the store has it and the list was not told.
-    pub(super) async fn tell_if_untold(&self, key: &Key) -> Result<(), TokenError> {
-        match self.0.ledger.find::<Revoked>(key.clone()).await? {
-            Some(found) if !found.record.told => self.tell(&found.record).await,
-            _ => Ok(()),
+    /// Tells the list of these revocations, as far as the store has them and the list was not told.
+    pub(super) async fn tell_if_untold(&self, keys: &[Key]) -> Result<(), TokenError> {
+        for key in keys {
+            match self.0.ledger.find::<Revoked>(key.clone()).await? {
+                Some(found) if !found.record.told => self.tell(&found.record).await?,
+                _ => {}
+            }
         }
+        Ok(())
     }
 
     /// Ends, one by one, the sessions that a subject was logged out of, or a client's tokens were revoked with, though a token of
@@ -111,26 +119,40 @@ impl TokenIssuer {
         let holders = ledger.holders(subject, client).await?;
         // Sessions are listed by their subjects only.
         let mut sessions = ledger.pages::<Session>((revoked.by == By::Sub).then(|| Id::of(subject)));
+        let mut failed = None;
         while let Some(page) = sessions.next().await? {
             for session in page {
                 let is_of_holder = revoked.by == By::Sub || session.client_id == client;
                 if is_of_holder
                     && !holders.have_ended_nothing_since(session.epochs)
                     && session.last_token_issued_at >= before
-                    && let Some(revoked) = self.end_session(&session.sid).await?
                 {
-                    self.tell_list(&revoked).await?;
+                    failed = failed.or(self.end_told(&session.sid).await.err());
                 }
             }
         }
+        failed.map_or(Ok(()), Err)
+    }
+
+    /// Ends a session, and tells the list.
+    async fn end_told(&self, sid: &str) -> Result<(), TokenError> {
+        let Some(revoked) = self.end_session(sid).await? else {
+            return Ok(());
+        };
+        self.tell_list(&revoked).await?;
+        self.note_as_told(&revoked).await;
         Ok(())
     }
 
     async fn tell_list(&self, revoked: &Revoked) -> Result<(), TokenError> {
-        if let Some(list) = &self.0.access.list {
-            list.revoke(revoked.cut_off(&self.0.issuer)).await?;
+        match &self.0.access.list {
+            Some(list) => Ok(list.revoke(revoked.cut_off(&self.0.issuer)).await?),
+            None => Ok(()),
         }
-        // If this is left undone, the list is told once more.
+    }
+
+    /// If this is left undone, the list is told once more.
+    async fn note_as_told(&self, revoked: &Revoked) {
         let ledger = &self.0.ledger;
         if let Ok(Some(found)) = ledger.find::<Revoked>(revoked.key()).await
             && found.record.is_said_by(revoked)
@@ -139,10 +161,11 @@ impl TokenIssuer {
                 told: true,
                 ..found.record.clone()
             };
-            let change = Change::new().step(revoked.key(), found.was(), told.put()?);
-            let _ = ledger.store().commit(&change).await;
+            if let Ok(told) = told.put() {
+                let change = Change::new().step(revoked.key(), found.was(), told);
+                let _ = ledger.store().commit(&change).await;
+            }
         }
-        Ok(())
     }
 
     /// Tells the list everything, because it may know nothing.
@@ -150,6 +173,7 @@ impl TokenIssuer {
         let Some(list) = &self.0.access.list else {
             return Ok(());
         };
+        let mut failed = None;
         let mut all = self.0.ledger.pages::<Revoked>(None);
         while let Some(page) = all.next().await? {
             for revoked in page {
@@ -161,18 +185,19 @@ impl TokenIssuer {
                         .map_err(TokenError::from),
                 };
                 match told {
-                    // The others are told all the same, and a server starts all the same.
+                    // A server starts all the same.
                     Err(error) if error.kind() == TokenErrorKind::Unusable => tracing::error!(
                         target: "resource_protector_issuer::upkeep",
                         event = "revocation_unusable",
                         %error,
                         "the list of revocations will never take one of them"
                     ),
-                    told => told?,
+                    // The others are told all the same: a list may be in force here though others cannot be told.
+                    told => failed = failed.or(told.err()),
                 }
             }
         }
-        Ok(())
+        failed.map_or(Ok(()), Err)
     }
 
     /// Tells the list everything at the start. One that cannot be reached is told later: whoever goes by it notices by its age

@@ -663,21 +663,27 @@ async fn a_user_is_granted_a_hundred_codes_in_five_minutes_and_then_has_to_wait(
 }
 
 #[tokio::test]
-async fn codes_are_counted_for_each_user_whatever_the_browser_and_the_client() {
+async fn codes_are_counted_for_each_user_and_client_whatever_the_browser() {
     let town = Town::with(ISSUER, |builder| {
         builder.code_limit(Attempts::with_limit(2, Duration::from_secs(300)).unwrap())
     })
     .await;
     town.users.add("bob", PASSWORD).await.unwrap();
     let mut browser = town.browser();
-    for url in [web(), phone()] {
-        let page = browser.come_in(&url).await;
-        assert!(browser.decide(&page, "allow").await.location().contains("?code="));
-        browser.cookies.clear();
-    }
-    assert_eq!(browser.come_in(&phone()).await.status, 429);
+    let page = browser.come_in(&phone()).await;
+    assert!(browser.decide(&page, "allow").await.location().contains("?code="));
+    let mut another = town.browser();
+    let page = another.get(&phone()).await;
+    let page = another.login(&page, "alice", PASSWORD).await;
+    // The page that leads on to the client, who is allowed by now.
+    assert_eq!(another.get(page.location()).await.status, 200);
+    assert_eq!(browser.get(&phone()).await.status, 429);
+    assert_eq!(another.get(&phone()).await.status, 429);
+    // One client uses up nothing that another is granted, and one user nothing of another's.
+    let page = browser.get(&web()).await;
+    assert!(browser.decide(&page, "allow").await.location().contains("?code="));
     let mut bobs = town.browser();
-    let page = bobs.get(&web()).await;
+    let page = bobs.get(&phone()).await;
     let page = bobs.login(&page, "bob", PASSWORD).await;
     let page = bobs.get(page.location()).await;
     assert!(bobs.decide(&page, "allow").await.location().contains("?code="));

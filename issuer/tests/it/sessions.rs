@@ -1,20 +1,26 @@
 //! The sessions of a subject, and the tokens of a client, as a whole.
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
 
 use resource_protector::{
-    CutOff, JwtValidator, MemoryRevocationList, OpaqueToken, ResourceProtectorLayer, RevocationTerms, Revoke as _,
-    RevokedBy, StoredToken, TokenStore as _,
+    Algorithm, CutOff, JwtValidator, MemoryRevocationList, OpaqueToken, ResourceProtectorLayer, RevocationTerms,
+    Revoke, RevokeError, RevokedBy, StoredToken, TokenStore as _, testing::TestClock,
 };
 use resource_protector_issuer::{
-    AccessTokens, CodeExchange, CodeRequest, IssuedTokens, RefreshRequest, TokenErrorKind, TokenIssuer, TokenRequest,
-    TokenTable,
+    AccessTokens, CodeExchange, CodeRequest, IssuedTokens, KeyRing, RefreshRequest, TokenErrorKind, TokenIssuer,
+    TokenRequest, TokenTable,
     store::{Key, Kind, Listing, Store as _},
 };
 
 use tracing::Level;
 
-use crate::support::{API, Fields, ISSUER, MINUTE, Trail, World, present};
+use crate::support::{API, Breakable, Fields, ISSUER, MINUTE, Trail, World, present, terms};
 
 /// RFC 7636, appendix B.
 const VERIFIER: &str = "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk";
@@ -320,4 +326,176 @@ async fn every_end_of_tokens_is_an_event_that_names_no_subject_and_no_token() {
         assert!(!said.contains(secret), "{said}");
     }
     assert!(said.contains(tokens.session_id()) && said.contains("app"));
+}
+
+/// The list, which is in force here at once, and says that nobody else was told while it is away, as the one on Redis does; or
+/// takes nothing while it is away.
+#[derive(Clone)]
+struct Away {
+    list: MemoryRevocationList,
+    times: Arc<AtomicUsize>,
+    takes_nothing: bool,
+}
+
+impl Revoke for Away {
+    async fn revoke(&self, cut_off: CutOff) -> Result<(), RevokeError> {
+        let left = self
+            .times
+            .fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1));
+        let away = || Err(RevokeError::Unpublished("it is away".into()));
+        if left.is_ok() && self.takes_nothing {
+            return away();
+        }
+        self.list.revoke(cut_off).await?;
+        match left {
+            Ok(_) => away(),
+            Err(_) => Ok(()),
+        }
+    }
+
+    fn terms(&self) -> &RevocationTerms {
+        Revoke::terms(&self.list)
+    }
+}
+
+impl World {
+    /// The same, with an issuer that tells its list by way of this, and a clock of its own.
+    async fn telling(&self, takes_nothing: bool, clock: &TestClock) -> (TokenIssuer, Arc<AtomicUsize>) {
+        let times = Arc::new(AtomicUsize::new(0));
+        let list = Away {
+            list: self.list.clone(),
+            times: Arc::clone(&times),
+            takes_nothing,
+        };
+        let access = AccessTokens::jwt(self.keys.clone(), list).unwrap();
+        let builder = TokenIssuer::builder(ISSUER, API, self.store.clone(), access).unwrap();
+        (builder.clock(clock.clone()).open().await.unwrap(), times)
+    }
+
+    async fn cut_offs(&self) -> usize {
+        let listing = Listing {
+            kind: Kind::CutOff,
+            owner: None,
+            after: None,
+            limit: 1_000,
+        };
+        self.store.list(&listing).await.unwrap().len()
+    }
+}
+
+#[tokio::test]
+async fn the_access_tokens_of_what_has_ended_need_no_room_of_their_own_in_the_list() {
+    for world in [World::jwt().await, World::opaque().await] {
+        for end in ["session", "subject", "client"] {
+            // In a second of its own, so that no token says that it was issued after what ends it.
+            world.clock.advance(Duration::from_secs(1));
+            let before = world.cut_offs().await;
+            let mut tokens = vec![world.begun("app", "alice").await];
+            for _ in 0..40 {
+                tokens.push(world.refreshed(&tokens[tokens.len() - 1], "app").await.unwrap());
+            }
+            let last = tokens[40].refresh_token().unwrap();
+            match end {
+                "session" => world.issuer.revoke(last, "app").await.unwrap(),
+                "subject" => world.issuer.logout_everywhere("alice").await.unwrap(),
+                _ => world.issuer.revoke_client("app").await.unwrap(),
+            }
+            // And once more, as whoever got no answer does.
+            for tokens in tokens.iter().chain(&tokens) {
+                world.issuer.revoke(tokens.access_token(), "app").await.unwrap();
+            }
+            assert_eq!(world.cut_offs().await, before + 1, "{end}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn who_revokes_all_tokens_of_one_session_leaves_room_in_the_list_for_others() {
+    let clock = TestClock::new();
+    let list = MemoryRevocationList::new(terms()).clock(clock.clone()).capacity(20);
+    let keys = KeyRing::generate(Algorithm::ES256).unwrap();
+    let access = AccessTokens::jwt(keys.clone(), list.clone()).unwrap();
+    let store = Breakable::default();
+    let builder = TokenIssuer::builder(ISSUER, API, store.clone(), access).unwrap();
+    let issuer = builder.clock(clock.clone()).open().await.unwrap();
+    let world = World {
+        clock,
+        store,
+        keys,
+        list,
+        issuer,
+    };
+    let mut tokens = vec![world.begun("app", "mallory").await];
+    for _ in 0..60 {
+        tokens.push(world.refreshed(&tokens[tokens.len() - 1], "app").await.unwrap());
+    }
+    for tokens in &tokens {
+        world.issuer.revoke(tokens.access_token(), "app").await.unwrap();
+    }
+    let victim = world.begun("app", "alice").await;
+    world.issuer.logout_everywhere("alice").await.unwrap();
+    assert_eq!(
+        present(&world.jwt_protector(), victim.access_token())
+            .await
+            .unwrap_err(),
+        401
+    );
+}
+
+#[tokio::test]
+async fn while_others_cannot_be_told_a_log_out_everywhere_is_in_force_here_whatever_else_has_to_end_for_it() {
+    let world = World::jwt().await;
+    let protector = world.jwt_protector();
+    let (here, times) = world.telling(false, &world.clock).await;
+    // The clock of another machine is ahead, and so is what it issues.
+    let ahead = TestClock::at(world.wall() + Duration::from_secs(2));
+    let (there, _) = world.telling(false, &ahead).await;
+    let plain = world.begun("app", "alice").await;
+    let later = there.issue(TokenRequest::for_subject("app", "alice")).await.unwrap();
+    times.store(100, Ordering::SeqCst);
+    let failed = here.logout_everywhere("alice").await.unwrap_err();
+    assert_eq!(failed.kind(), TokenErrorKind::Unavailable);
+    world.clock.advance(Duration::from_secs(2));
+    for tokens in [&plain, &later] {
+        assert_eq!(present(&protector, tokens.access_token()).await.unwrap_err(), 401);
+    }
+    times.store(0, Ordering::SeqCst);
+    here.upkeep().await.unwrap();
+}
+
+#[tokio::test]
+async fn one_revocation_that_the_list_does_not_take_keeps_no_other_from_it() {
+    let world = World::jwt().await;
+    let (issuer, times) = world.telling(true, &world.clock).await;
+    let mut tokens = Vec::new();
+    times.store(100, Ordering::SeqCst);
+    for _ in 0..5 {
+        tokens.push(world.begun("app", "alice").await);
+        let session = tokens[tokens.len() - 1].session_id();
+        issuer.logout_session(session).await.unwrap_err();
+    }
+    // The first one fails once more.
+    times.store(1, Ordering::SeqCst);
+    issuer.upkeep().await.unwrap_err();
+    let protector = world.jwt_protector();
+    let mut refused = 0;
+    for tokens in &tokens {
+        refused += usize::from(present(&protector, tokens.access_token()).await.is_err());
+    }
+    assert_eq!(refused, 4);
+}
+
+#[tokio::test]
+async fn a_consent_that_is_withdrawn_again_because_the_list_was_away_is_told_before_it_is_answered() {
+    let world = World::jwt().await;
+    let (issuer, times) = world.telling(true, &world.clock).await;
+    let tokens = [world.begun("app", "alice").await, world.begun("app", "alice").await];
+    times.store(2, Ordering::SeqCst);
+    let failed = issuer.withdraw_consent("alice", "app").await.unwrap_err();
+    assert_eq!(failed.kind(), TokenErrorKind::Unavailable);
+    issuer.withdraw_consent("alice", "app").await.unwrap();
+    let protector = world.jwt_protector();
+    for tokens in &tokens {
+        assert_eq!(present(&protector, tokens.access_token()).await.unwrap_err(), 401);
+    }
 }

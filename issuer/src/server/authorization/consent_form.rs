@@ -5,7 +5,9 @@ use crate::{
     endpoints::{Answer, Form},
     server::{
         authorize::{self, AuthorizationRequest, ErrorCode, Step, next_step},
+        ended::ground_of,
         frontend::Stop,
+        login::Login,
         pages::LoginProblem,
     },
 };
@@ -27,19 +29,7 @@ impl AuthorizationEndpoint {
         }
         match form.get("decision") {
             Some("allow") => {
-                let AuthorizationRequest { scopes, resources, .. } = &visit.request;
-                let client_id = visit.client.id();
-                let subject = &login.subject;
-                frontend
-                    .issuer
-                    .remember_consent(subject, client_id, scopes, resources)
-                    .await?;
-                tracing::info!(
-                    target: "resource_protector_issuer::authorize",
-                    event = "consent_given",
-                    client_id,
-                    "a user has allowed a client what it asks for"
-                );
+                self.remember_consent(visit, login).await?;
                 let granted = self.grant(visit).await?;
                 Ok(self.redirect(visit, granted.answer()))
             }
@@ -56,5 +46,20 @@ impl AuthorizationEndpoint {
             Some("switch") => frontend.log_out(login, self.login_page(visit, "", None)).await,
             _ => Ok(self.consent_page(visit, true)),
         }
+    }
+
+    async fn remember_consent(&self, visit: &Visit<'_>, login: &Login) -> Result<(), Stop> {
+        let AuthorizationRequest { scopes, resources, .. } = &visit.request;
+        let client_id = visit.client.id();
+        let by = (login.subject.as_str(), &ground_of(login));
+        let remembered = self.frontend.issuer.remember_consent(by, client_id, scopes, resources);
+        self.unless_logged_out(visit, remembered.await)?;
+        tracing::info!(
+            target: "resource_protector_issuer::authorize",
+            event = "consent_given",
+            client_id,
+            "a user has allowed a client what it asks for"
+        );
+        Ok(())
     }
 }

@@ -9,10 +9,12 @@ use crate::{
     grants,
     server::{
         authorize::{self, AsksFor},
+        ended::ground_of,
         frontend::Stop,
         login::Login,
+        pages::LoginProblem,
     },
-    tokens::{CodeRequest, IssuedTokens, TokenRequest},
+    tokens::{CodeRequest, IssuedTokens, TokenError, TokenErrorKind, TokenRequest},
 };
 
 pub(super) enum Granted {
@@ -37,7 +39,9 @@ impl AuthorizationEndpoint {
             return Err(StoreError::new("nobody is logged in").into());
         };
         let now = self.frontend.issuer.now();
-        let counted = match self.code_limit.begin(&format!("code\n{}", login.subject), now) {
+        // For each client, so that none uses up what the others are granted. None has a line break in its identifier.
+        let counted = format!("code\n{}\n{}", visit.client.id(), login.subject);
+        let counted = match self.code_limit.begin(&counted, now) {
             Ok(counted) => counted,
             Err(too_many) => return Err(self.too_many(visit, Limit::Codes, too_many).into()),
         };
@@ -45,16 +49,25 @@ impl AuthorizationEndpoint {
         if granted.is_err() {
             counted.undecided();
         }
-        granted
+        self.unless_logged_out(visit, granted)
     }
 
-    async fn issue(&self, visit: &Visit<'_>, login: &Login) -> Result<Granted, Stop> {
+    /// The page for a log-in, where the one that was found has ended meanwhile, or the consent was withdrawn.
+    pub(super) fn unless_logged_out<T>(&self, visit: &Visit<'_>, done: Result<T, TokenError>) -> Result<T, Stop> {
+        done.map_err(|error| match error.kind() {
+            TokenErrorKind::InvalidGrant => self.login_page(visit, "", Some(LoginProblem::OutOfDate)).into(),
+            _ => error.into(),
+        })
+    }
+
+    async fn issue(&self, visit: &Visit<'_>, login: &Login) -> Result<Granted, TokenError> {
         let issuer = &self.frontend.issuer;
         let auth_time = UNIX_EPOCH + Duration::from_secs(login.auth_time);
         let mut tokens = TokenRequest::for_subject(visit.client.id(), &login.subject)
             .scope(visit.request.scopes.join(" "))?
             .audience(visit.request.resources.clone())
             .authenticated_at(auth_time)
+            .resting_on_login(ground_of(login))
             .resting_on_consent();
         if visit.is_made_for_this {
             tokens = tokens.fresh();

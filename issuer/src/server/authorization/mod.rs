@@ -38,7 +38,7 @@ pub(in crate::server) struct AuthorizationEndpoint {
     pub(in crate::server) peer: Option<Peer>,
     /// Failures of one peer under any names.
     pub(in crate::server) peer_attempts: Attempts,
-    /// What each user is granted.
+    /// What each user is granted for each client.
     pub(in crate::server) code_limit: Attempts,
     /// What scopes allow, in words.
     pub(in crate::server) scopes: BTreeMap<String, String>,
@@ -83,13 +83,14 @@ impl AuthorizationEndpoint {
         if !frontend.site.is_own_form(&parts.headers) {
             return Ok(frontend.error(StatusCode::FORBIDDEN, Trouble::CrossSite, None));
         }
-        let visit = self.visit(parts).await?;
+        // First, since it may take long: who they are is judged by what is so afterwards.
         let form = match read(parts, body).await {
             Ok(form) => form,
             Err(refused) => {
                 return Ok(frontend.error(refused.status(), Trouble::BadRequest, Some(refused.description())));
             }
         };
+        let visit = self.visit(parts).await?;
         match form.get("form") {
             Some("login") => self.login(&visit, &form, parts).await,
             Some("consent") => self.consent(&visit, &form).await,
