@@ -98,6 +98,7 @@
 //! | | `too_many_attempts` | warn | `limit`, `client_id` | somebody has to wait, after failed log-ins of one user (`limit` is `login`) or of one peer (`peer`), or codes for one user (`codes`) |
 //! | | | warn | `error` | nobody can be asked: the store, the users or the clients do not answer |
 //! | `resource_protector_issuer::upkeep` | `upkeep_failed` | warn | `error` | it is tried again in 30 s; until then a revocation may be unknown to the list, or a key live longer than it should |
+//! | | `revocation_unusable` | error | `error` | the list will never take a revocation that the store has: what it concerns stays good where only the list is looked at |
 //! | `resource_protector_issuer::keys` | `key_published` | info | `kid`, `alg` | this process has made a new key |
 //! | | `key_signs` | info | `kid`, `alg` | another key signs than at the last upkeep of this process |
 //! | | `key_forgotten` | info | `kid`, `alg` | this process has deleted a key, whose tokens are over or which was replaced as compromised |

@@ -19,21 +19,21 @@ pub enum Kind {
     /// A client of the authorization server.
     Client,
     /// What is known of all tokens of a client: how often they were revoked.
-    ClientTokens,
+    ClientEpoch,
     /// An authorization code.
     Code,
     /// What a user allowed a client.
     Consent,
-    /// A revocation, for the lists that have to learn of it.
-    CutOff,
     /// A log-in at the authorization server that was ended before its time.
     EndedLogin,
     /// Whose tokens the store is for.
     Issuer,
+    /// A revocation, for the lists that have to learn of it.
+    Revocation,
     /// The session that tokens belong to: what one log-in has led to.
     Session,
     /// What is known of a subject: how often it was logged out everywhere.
-    Subject,
+    SubjectEpoch,
     /// A user who can log in.
     User,
 }
@@ -44,14 +44,14 @@ impl Kind {
         Self::AccessToken,
         Self::Assertion,
         Self::Client,
-        Self::ClientTokens,
+        Self::ClientEpoch,
         Self::Code,
         Self::Consent,
-        Self::CutOff,
         Self::EndedLogin,
         Self::Issuer,
+        Self::Revocation,
         Self::Session,
-        Self::Subject,
+        Self::SubjectEpoch,
         Self::User,
     ];
 
@@ -61,14 +61,14 @@ impl Kind {
             Self::AccessToken => "access_token",
             Self::Assertion => "assertion",
             Self::Client => "client",
-            Self::ClientTokens => "client_tokens",
+            Self::ClientEpoch => "client_epoch",
             Self::Code => "code",
             Self::Consent => "consent",
-            Self::CutOff => "cut_off",
             Self::EndedLogin => "ended_login",
             Self::Issuer => "issuer",
+            Self::Revocation => "revocation",
             Self::Session => "session",
-            Self::Subject => "subject",
+            Self::SubjectEpoch => "subject_epoch",
             Self::User => "user",
         }
     }

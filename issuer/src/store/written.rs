@@ -86,7 +86,7 @@ mod tests {
     #[test]
     fn a_row_that_somebody_else_wrote_is_an_error() {
         let written = Written {
-            kind: "subject".to_owned(),
+            kind: "session".to_owned(),
             id: "short".to_owned(),
             version: 1,
             owner: None,

@@ -7,9 +7,10 @@ use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 
 use super::{
     IssuedTokens, TokenError, TokenErrorKind, TokenIssuer, TokenRequest,
+    holders::Holders,
     issue::Drawn,
     ledger::Decision,
-    records::{Code, Holders, Record as _},
+    records::{Code, Record as _},
     request::{ConsentGround, each_once},
 };
 use crate::{

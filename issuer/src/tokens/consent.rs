@@ -1,4 +1,4 @@
-//! What users allowed clients, and how often they were logged out everywhere.
+//! What users allowed clients.
 
 use std::{
     collections::BTreeSet,
@@ -10,7 +10,7 @@ use resource_protector::StoreError;
 use super::{
     TokenError, TokenIssuer,
     ledger::Decision,
-    records::{Consent, Record as _, Session, SubjectEpoch, was},
+    records::{Consent, Record as _, Session, was},
     request::LoginGround,
     sessions::LONGEST_LIST,
 };
@@ -24,12 +24,6 @@ use crate::{
 const REMEMBERED: Duration = Duration::from_secs(366 * 24 * 3600);
 
 impl TokenIssuer {
-    /// How often a subject was logged out everywhere: who was logged in before is so no more.
-    pub(crate) async fn logouts_of(&self, subject: &str) -> Result<u64, TokenError> {
-        let found = self.0.ledger.find::<SubjectEpoch>(SubjectEpoch::key(subject)).await?;
-        Ok(found.map_or(0, |found| found.record.number))
-    }
-
     /// Whether a user has allowed a client all of this before.
     pub(crate) async fn has_consent(
         &self,

@@ -2,7 +2,8 @@
 
 use super::{
     TokenError, TokenIssuer, TokenRequest,
-    records::{Consent, Found, Holders},
+    holders::{Holders, SubjectEpoch},
+    records::{Consent, Found},
     request::{ConsentGround, LoginGround},
 };
 use crate::{
@@ -18,6 +19,12 @@ pub(super) struct Grounds {
 }
 
 impl TokenIssuer {
+    /// How often a subject was logged out everywhere: who was logged in before is so no more.
+    pub(crate) async fn logouts_of(&self, subject: &str) -> Result<u64, TokenError> {
+        let found = self.0.ledger.find::<SubjectEpoch>(SubjectEpoch::key(subject)).await?;
+        Ok(found.map_or(0, |found| found.record.number))
+    }
+
     /// What tokens of this request would be issued on the strength of.
     ///
     /// # Errors

@@ -1,15 +1,16 @@
 //! What a token is worth.
 
-use resource_protector::{CurrentToken, JwtValidator, Moment, Presented, StoreError, TokenValidator as _};
+use resource_protector::{CurrentToken, StoreError};
 use serde_json::{Map, Value, json};
 
 use super::{
     TokenError, TokenIssuer,
-    records::{AccessToken, By, Found, Revoked, Session},
+    recognize::Recognized,
+    records::{AccessToken, Found, Session},
     refresh_token::RefreshToken,
-    revoke::Recognized,
+    revocation::{By, Revocation},
 };
-use crate::{keys::KeyRing, time::Millis};
+use crate::time::Millis;
 
 /// A token that is good, and what it says.
 #[derive(Clone)]
@@ -143,7 +144,7 @@ impl TokenIssuer {
         if self
             .0
             .ledger
-            .find::<Revoked>(Revoked::key_of(By::Jti, jti))
+            .find::<Revocation>(Revocation::key_of(By::Jti, jti))
             .await?
             .is_some()
         {
@@ -157,18 +158,4 @@ impl TokenIssuer {
             claims,
         }))
     }
-}
-
-/// What a JWT of ours says. Its time may be over.
-pub(super) fn verified(keys: &KeyRing, token: &str, issuer: &str, now: Moment) -> Option<CurrentToken> {
-    // Only three segments can be one. Everything else is not worth reading the keys.
-    if token.split('.').count() != 3 {
-        return None;
-    }
-    let audience = resource_protector::Audience::dangerous_any_even_tokens_meant_for_others();
-    let validator = JwtValidator::with_jwks(issuer, keys.jwks(now.wall), audience).ok()?;
-    // It is for one token: nothing is remembered, and no room made for it.
-    let validator = validator.capacity(0);
-    let (request, ()) = http::Request::new(()).into_parts();
-    validator.validate_now(&Presented::new(token, &request, now))?.ok()
 }

@@ -9,8 +9,9 @@ use super::{
     IssuedTokens, TokenError, TokenErrorKind, TokenIssuer, TokenRequest,
     access::Form,
     grounds::Grounds,
+    holders::{ClientEpoch, Holders, SubjectEpoch},
     ledger::Decision,
-    records::{AccessToken, ClientEpoch, Holders, Record as _, Refresh, Session, SubjectEpoch},
+    records::{AccessToken, Record as _, Refresh, Session},
     refresh_token::RefreshToken,
     resources::narrowed,
 };

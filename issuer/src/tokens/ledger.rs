@@ -6,7 +6,8 @@ use resource_protector::StoreError;
 
 use super::{
     TokenError,
-    records::{ClientEpoch, Found, Holders, Record, SubjectEpoch},
+    holders::{ClientEpoch, Holders, SubjectEpoch},
+    records::{Found, Record},
 };
 use crate::store::{AnyStore, Change, Id, Key, Kind, Listing, Outcome, Row};
 

@@ -1,21 +1,21 @@
 //! What the rows of the store mean.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    marker::PhantomData,
-    time::Duration,
-};
+use std::collections::{BTreeMap, BTreeSet};
 
-use resource_protector::{CutOff, StoreError};
+use resource_protector::StoreError;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::{Map, Value};
 
+use super::holders::{Epochs, Holders};
 use crate::{
-    store::{Becomes, Change, Id, Key, Kind, Row, Version, Was},
+    store::{Becomes, Id, Key, Kind, Row, Version, Was},
     time::Millis,
 };
 
 /// A row of one kind, read.
+///
+/// One with something in it that is not known here is not read: what a newer program has written, such as to whom a token is bound,
+/// is neither passed over nor lost by the next change.
 pub(crate) trait Record: Serialize + DeserializeOwned {
     const KIND: Kind;
 
@@ -71,6 +71,7 @@ pub(crate) fn was<R: Record>(found: Option<&Found<R>>) -> Was {
 
 /// What one log-in has led to: all tokens that were issued on the strength of it, which end together.
 #[derive(Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub(crate) struct Session {
     pub(crate) sid: String,
     /// `None` where the client stands for itself.
@@ -129,19 +130,9 @@ impl Session {
     }
 }
 
-impl Session {
-    /// The keys of the revocations that it may have ended by.
-    pub(crate) fn cut_offs(&self) -> [Key; 3] {
-        [
-            Revoked::key_of(By::Sid, &self.sid),
-            Revoked::key_of(By::Sub, self.sub()),
-            Revoked::key_of(By::Client, &self.client_id),
-        ]
-    }
-}
-
 /// What is known of the refresh tokens of a session.
 #[derive(Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub(crate) struct Refresh {
     /// What all of them have in common, as a digest.
     pub(crate) family: String,
@@ -155,6 +146,7 @@ pub(crate) struct Refresh {
 
 /// A refresh token that was exchanged.
 #[derive(Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub(crate) struct Exchanged {
     pub(crate) digest: String,
     pub(crate) at: Millis,
@@ -162,6 +154,7 @@ pub(crate) struct Exchanged {
 
 /// An opaque access token, under its digest.
 #[derive(Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub(crate) struct AccessToken {
     pub(crate) subject: Option<String>,
     pub(crate) client_id: Option<String>,
@@ -204,6 +197,7 @@ impl AccessToken {
 
 /// An authorization code, under its digest.
 #[derive(Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub(crate) struct Code {
     pub(crate) client_id: String,
     pub(crate) subject: String,
@@ -233,205 +227,14 @@ impl Record for Code {
     }
 }
 
-/// How often all tokens of a holder were ended, from the first time on. Counted, so that no clock decides whether a session
-/// began before or after.
-#[derive(Clone, Serialize, Deserialize)]
-#[serde(bound = "")]
-pub(crate) struct Epoch<Of> {
-    pub(crate) number: u64,
-    /// When the last time was: access tokens from before say so by their `iat`.
-    pub(crate) issued_before: Millis,
-    #[serde(skip)]
-    of: PhantomData<Of>,
-}
-
-/// Who has tokens that can be ended all at once.
-pub(crate) trait Holder {
-    const KIND: Kind;
-    const BY: By;
-}
-
-/// A subject, which is logged out everywhere.
-#[derive(Clone)]
-pub(crate) enum OfSubject {}
-
-/// A client, whose tokens are revoked.
-#[derive(Clone)]
-pub(crate) enum OfClient {}
-
-pub(crate) type SubjectEpoch = Epoch<OfSubject>;
-pub(crate) type ClientEpoch = Epoch<OfClient>;
-
-impl Holder for OfSubject {
-    const KIND: Kind = Kind::Subject;
-    const BY: By = By::Sub;
-}
-
-impl Holder for OfClient {
-    const KIND: Kind = Kind::ClientTokens;
-    const BY: By = By::Client;
-}
-
-impl<Of: Holder> Record for Epoch<Of> {
-    const KIND: Kind = Of::KIND;
-
-    /// Never over: a session counts from where its holder stands.
-    fn over_at(&self) -> Option<Millis> {
-        None
-    }
-}
-
-impl<Of: Holder> Epoch<Of> {
-    pub(crate) fn key(of: &str) -> Key {
-        Key::of(Of::KIND, of)
-    }
-
-    /// The one that begins now, a moment ahead of what is being issued right now.
-    pub(crate) fn after(before: Option<&Self>, now: Millis) -> Self {
-        Self {
-            number: before.map_or(0, |before| before.number) + 1,
-            issued_before: before.map_or(now.next(), |before| before.issued_before.max(now.next())),
-            of: PhantomData,
-        }
-    }
-}
-
-/// In which epochs of its holders something was issued.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Epochs {
-    pub(crate) subject: u64,
-    pub(crate) client: u64,
-}
-
-/// What is known of the subject and the client that tokens are of.
-#[derive(Default)]
-pub(crate) struct Holders {
-    pub(crate) subject: Option<Found<SubjectEpoch>>,
-    pub(crate) client: Option<Found<ClientEpoch>>,
-}
-
-impl Holders {
-    /// Where they stand.
-    pub(crate) fn epochs(&self) -> Epochs {
-        Epochs {
-            subject: self.subject.as_ref().map_or(0, |found| found.record.number),
-            client: self.client.as_ref().map_or(0, |found| found.record.number),
-        }
-    }
-
-    /// Whether what was issued in these epochs is good, as far as they are concerned.
-    pub(crate) fn have_ended_nothing_since(&self, issued: Epochs) -> bool {
-        let now = self.epochs();
-        issued.subject >= now.subject && issued.client >= now.client
-    }
-
-    /// Before which moment tokens were cut off, if they were.
-    pub(crate) fn cut_off_before(&self) -> Option<Millis> {
-        let subject = self.subject.as_ref().map(|found| found.record.issued_before);
-        let client = self.client.as_ref().map(|found| found.record.issued_before);
-        subject.max(client)
-    }
-
-    /// The change, if nothing of theirs is ended between the look and it.
-    pub(crate) fn unchanged(&self, change: Change, subject: &str, client: &str) -> Change {
-        change
-            .step(SubjectEpoch::key(subject), was(self.subject.as_ref()), Becomes::Same)
-            .step(ClientEpoch::key(client), was(self.client.as_ref()), Becomes::Same)
-    }
-}
-
-/// A revocation, for lists that do not know of it yet.
-#[derive(Clone, Serialize, Deserialize)]
-pub(crate) struct Revoked {
-    pub(crate) by: By,
-    pub(crate) id: String,
-    pub(crate) issued_before: Option<Millis>,
-    pub(crate) until: Millis,
-    /// Whether the list was told.
-    pub(crate) told: bool,
-}
-
-/// The longest leeway there is, and a minute.
-const MARGIN: Duration = Duration::from_secs(360);
-
-/// By what tokens are revoked.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub(crate) enum By {
-    Jti,
-    Sid,
-    Sub,
-    Client,
-}
-
-impl Record for Revoked {
-    const KIND: Kind = Kind::CutOff;
-
-    fn over_at(&self) -> Option<Millis> {
-        Some(Self::known_until(self.until))
-    }
-}
-
-impl Revoked {
-    pub(crate) fn new(by: By, id: &str, until: Millis) -> Self {
-        Self {
-            by,
-            id: id.to_owned(),
-            issued_before: None,
-            until,
-            told: false,
-        }
-    }
-
-    /// Until when one of tokens that are over then has to be known: they live longer by the leeway of whoever reads them.
-    fn known_until(until: Millis) -> Millis {
-        until.after(MARGIN)
-    }
-
-    /// Whether one of tokens that are over then has to be known at this moment.
-    pub(crate) fn is_known_at(until: Millis, now: Millis) -> bool {
-        now < Self::known_until(until)
-    }
-
-    /// Whether the other one says all that this one does.
-    pub(crate) fn is_said_by(&self, other: &Self) -> bool {
-        self.until == other.until && self.issued_before == other.issued_before
-    }
-
-    pub(crate) fn key(&self) -> Key {
-        Self::key_of(self.by, &self.id)
-    }
-
-    pub(crate) fn key_of(by: By, id: &str) -> Key {
-        let by = match by {
-            By::Jti => "jti",
-            By::Sid => "sid",
-            By::Sub => "sub",
-            By::Client => "client",
-        };
-        Key::of(Kind::CutOff, &format!("{by} {id}"))
-    }
-
-    pub(crate) fn cut_off(&self, issuer: &str) -> CutOff {
-        // Without a moment, it is all that there are.
-        let before = self.issued_before.unwrap_or(self.until).time();
-        let cut_off = match self.by {
-            By::Jti => CutOff::token(issuer, &self.id),
-            By::Sid => CutOff::session(issuer, &self.id),
-            By::Sub => CutOff::subject(issuer, &self.id, before),
-            By::Client => CutOff::client(issuer, &self.id).issued_before(before),
-        };
-        cut_off.until(self.until.time())
-    }
-}
-
 /// For whose tokens the store is.
 #[derive(Clone, Serialize, Deserialize)]
-pub(crate) struct StoreOf {
+#[serde(deny_unknown_fields)]
+pub(crate) struct StoreIssuer {
     pub(crate) issuer: String,
 }
 
-impl Record for StoreOf {
+impl Record for StoreIssuer {
     const KIND: Kind = Kind::Issuer;
 
     fn over_at(&self) -> Option<Millis> {
@@ -441,6 +244,7 @@ impl Record for StoreOf {
 
 /// What a user allowed a client.
 #[derive(Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub(crate) struct Consent {
     /// Tells it from one that was withdrawn.
     pub(crate) id: String,

@@ -6,12 +6,14 @@ use resource_protector::Scopes;
 
 use super::{
     IssuedTokens, TokenError, TokenErrorKind, TokenIssuer,
+    holders::Holders,
     issue::{Drawn, Wanted},
     ledger::Decision,
-    records::{By, Exchanged, Found, Holders, Record as _, Refresh, Revoked, Session},
+    records::{Exchanged, Found, Record as _, Refresh, Session},
     refresh_token::{RefreshToken, is_same},
     request::{checked_scope, each_once},
     resources::narrowed,
+    revocation::{By, Revocation},
     revoke::ended,
 };
 use crate::{store::Change, time::Millis};
@@ -82,7 +84,7 @@ enum Turn {
 /// What became of an exchange.
 enum Outcome {
     Issued(IssuedTokens),
-    Reused(Revoked),
+    Reused(Revocation),
     /// The session had been ended before.
     Ended,
 }
@@ -123,7 +125,7 @@ impl TokenIssuer {
             Outcome::Issued(issued) => Ok(issued),
             Outcome::Ended => {
                 // Whoever ended it may have been cut short.
-                self.tell_if_untold(&[Revoked::key_of(By::Sid, sid)]).await?;
+                self.tell_if_untold(&[Revocation::key_of(By::Sid, sid)]).await?;
                 Err(TokenError::invalid_grant("the session is over"))
             }
             Outcome::Reused(revoked) => {

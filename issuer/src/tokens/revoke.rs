@@ -4,11 +4,11 @@ use resource_protector::{CurrentToken, StoreError};
 
 use super::{
     TokenError, TokenErrorKind, TokenIssuer,
-    access::Form,
-    introspect::verified,
+    holders::{Epoch, Holder, OfClient, OfSubject},
     ledger::Decision,
-    records::{AccessToken, By, Epoch, Found, Holder, OfClient, OfSubject, Record as _, Revoked, Session, was},
-    refresh_token::RefreshToken,
+    recognize::Recognized,
+    records::{AccessToken, Found, Record as _, Session, was},
+    revocation::{By, Revocation},
 };
 use crate::{
     store::{Change, Key, Kind, Was},
@@ -20,17 +20,6 @@ const LONGEST_NAME: usize = 16 * 1024;
 
 /// How many living access tokens of a session may be revoked alone.
 const MAX_REVOKED_ALONE: usize = 16;
-
-/// What a string from outside is.
-pub(super) enum Recognized {
-    /// It is one of this session, be it now or some time ago.
-    Refresh(RefreshToken, Found<Session>),
-    Opaque(Found<AccessToken>),
-    /// Its signature is ours. Its time may be over.
-    Jwt(CurrentToken),
-    /// Nothing of ours, or nothing any more.
-    Unknown,
-}
 
 impl TokenIssuer {
     /// Takes a token back on behalf of the client that it was issued to (RFC 7009 §2.1). With a refresh token ends its session,
@@ -132,7 +121,7 @@ impl TokenIssuer {
     }
 
     /// Ends a session, and says what the list has to be told of it.
-    pub(super) async fn end_session(&self, sid: &str) -> Result<Option<Revoked>, TokenError> {
+    pub(super) async fn end_session(&self, sid: &str) -> Result<Option<Revocation>, TokenError> {
         let ledger = &self.0.ledger;
         ledger
             .transact(|| async move {
@@ -141,7 +130,7 @@ impl TokenIssuer {
                 };
                 if session.record.revoked_at.is_some() {
                     // The list may not have been told the first time.
-                    let revoked = Revoked::new(By::Sid, sid, session.record.last_token_over_at);
+                    let revoked = Revocation::new(By::Sid, sid, session.record.last_token_over_at);
                     return Ok(Decision::Answer(Some(revoked)));
                 }
                 let (change, revoked) = ended(Change::new(), &session, Millis::floor(self.now().wall))?;
@@ -208,11 +197,11 @@ impl TokenIssuer {
                 let now = Millis::floor(self.now().wall);
                 let found = ledger.find::<Epoch<Of>>(Epoch::<Of>::key(name)).await?;
                 let after = Epoch::after(found.as_ref().map(|found| &found.record), now);
-                let revoked = Revoked {
+                let revoked = Revocation {
                     issued_before: Some(after.issued_before),
-                    ..Revoked::new(Of::BY, name, after.issued_before.after(life))
+                    ..Revocation::new(Of::BY, name, after.issued_before.after(life))
                 };
-                let before = ledger.find::<Revoked>(revoked.key()).await?;
+                let before = ledger.find::<Revocation>(revoked.key()).await?;
                 let change = Change::new()
                     .step(Epoch::<Of>::key(name), was(found.as_ref()), after.put()?)
                     .step(revoked.key(), was(before.as_ref()), revoked.put()?);
@@ -243,9 +232,9 @@ impl TokenIssuer {
                 let now = Millis::floor(self.now().wall);
                 let jti = found.record.claims.get("jti").and_then(|jti| jti.as_str());
                 let until = found.record.expires_at.unwrap_or(now.after(self.0.lives.access_token));
-                let revoked = jti.map(|jti| Revoked::new(By::Jti, jti, until));
+                let revoked = jti.map(|jti| Revocation::new(By::Jti, jti, until));
                 if found.record.revoked_at.is_some() {
-                    let untold = revoked.iter().map(Revoked::key).collect();
+                    let untold = revoked.iter().map(Revocation::key).collect();
                     return Ok(Decision::Answer(End::Before(untold)));
                 }
                 let after = AccessToken {
@@ -279,7 +268,7 @@ impl TokenIssuer {
                 "the token has no `jti`, no `sid` or no `exp`",
             ));
         };
-        let revoked = &Revoked::new(By::Jti, jti, Millis::floor(expires_at));
+        let revoked = &Revocation::new(By::Jti, jti, Millis::floor(expires_at));
         let end = self
             .0
             .ledger
@@ -293,7 +282,7 @@ impl TokenIssuer {
         &self,
         change: Change,
         sid: &str,
-        revoked: Revoked,
+        revoked: Revocation,
     ) -> Result<Decision<End>, TokenError> {
         let (session, holders) = self.session_of(sid).await?;
         let Some(session) = session else {
@@ -305,10 +294,12 @@ impl TokenIssuer {
         }
         let now = Millis::floor(self.now().wall);
         let ledger = &self.0.ledger;
-        if ledger.find::<Revoked>(revoked.key()).await?.is_some() {
+        if ledger.find::<Revocation>(revoked.key()).await?.is_some() {
             return Ok(end_before(change, vec![revoked.key()]));
         }
-        after.revoked_tokens.retain(|until| Revoked::is_known_at(*until, now));
+        after
+            .revoked_tokens
+            .retain(|until| Revocation::is_known_at(*until, now));
         if after.revoked_tokens.len() >= MAX_REVOKED_ALONE {
             let (change, revoked) = ended(change, &session, now)?;
             return Ok(Decision::Commit(change, End::Now(revoked)));
@@ -318,9 +309,9 @@ impl TokenIssuer {
         self.revoke_alone(change, revoked).await
     }
 
-    async fn revoke_alone(&self, change: Change, revoked: Revoked) -> Result<Decision<End>, TokenError> {
+    async fn revoke_alone(&self, change: Change, revoked: Revocation) -> Result<Decision<End>, TokenError> {
         // There is one already where the application has given two tokens the same `jti`.
-        let before = self.0.ledger.find::<Revoked>(revoked.key()).await?;
+        let before = self.0.ledger.find::<Revocation>(revoked.key()).await?;
         let change = change.step(revoked.key(), was(before.as_ref()), revoked.put()?);
         Ok(Decision::Commit(change, End::Now(revoked)))
     }
@@ -332,38 +323,15 @@ impl TokenIssuer {
             End::Before(keys) => self.tell_if_untold(&keys).await,
         }
     }
-
-    /// What a string from outside is, whatever somebody says that it is.
-    pub(super) async fn recognize(&self, token: &str) -> Result<Recognized, StoreError> {
-        let ledger = &self.0.ledger;
-        if let Some(refresh) = RefreshToken::parse(token)
-            && let Some(session) = ledger.find::<Session>(Session::key(&refresh.sid())).await?
-            // One that is over may be deleted at any time, and is nothing already.
-            && session.record.over_at() > Some(Millis::floor(self.now().wall))
-            && session.record.refresh_of(&refresh).is_some()
-        {
-            return Ok(Recognized::Refresh(refresh, session));
-        }
-        if let Some(found) = ledger.find::<AccessToken>(Key::of(Kind::AccessToken, token)).await? {
-            return Ok(Recognized::Opaque(found));
-        }
-        let Form::Jwt(keys) = &self.0.access.form else {
-            return Ok(Recognized::Unknown);
-        };
-        Ok(match verified(keys, token, &self.0.issuer, self.now()) {
-            Some(claims) => Recognized::Jwt(claims),
-            None => Recognized::Unknown,
-        })
-    }
 }
 
 /// The end of a session, and what the list has to be told of it.
-pub(super) fn ended(change: Change, session: &Found<Session>, now: Millis) -> Result<(Change, Revoked), StoreError> {
+pub(super) fn ended(change: Change, session: &Found<Session>, now: Millis) -> Result<(Change, Revocation), StoreError> {
     let after = Session {
         revoked_at: Some(now),
         ..session.record.clone()
     };
-    let revoked = Revoked::new(By::Sid, &after.sid, after.last_token_over_at);
+    let revoked = Revocation::new(By::Sid, &after.sid, after.last_token_over_at);
     let change = change.step(Session::key(&after.sid), session.was(), after.put()?).step(
         revoked.key(),
         Was::Absent,
@@ -375,7 +343,7 @@ pub(super) fn ended(change: Change, session: &Found<Session>, now: Millis) -> Re
 /// By what a token ends.
 enum End {
     /// By this, of which the list has to be told.
-    Now(Revoked),
+    Now(Revocation),
     /// By something before; by one of these, if there is one.
     Before(Vec<Key>),
 }

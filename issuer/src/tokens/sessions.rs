@@ -6,8 +6,9 @@ use resource_protector::StoreError;
 
 use super::{
     TokenError, TokenIssuer,
+    holders::Holders,
     ledger::{Ledger, Pages},
-    records::{Holders, Record as _, Session},
+    records::{Record as _, Session},
 };
 use crate::{store::Id, time::Millis};
 

@@ -7,8 +7,9 @@ use serde_json::{Map, Value};
 
 use super::{
     TokenError,
+    holders::{ClientEpoch, Epochs, SubjectEpoch},
     ledger::{Decision, Ledger, Rows},
-    records::{AccessToken, ClientEpoch, Epochs, Found, Record as _, Session, SubjectEpoch, was},
+    records::{AccessToken, Found, Record as _, Session, was},
 };
 use crate::{
     store::{Change, Key, Kind, Store},

@@ -7,7 +7,8 @@ use resource_protector::SetupError;
 use super::{
     TokenError, TokenErrorKind, TokenIssuer,
     ledger::Decision,
-    records::{By, Record as _, Revoked, Session, StoreOf},
+    records::{Record as _, Session, StoreIssuer},
+    revocation::{By, Revocation},
 };
 use crate::{
     store::{Change, Id, Key, Kind, Was},
@@ -80,7 +81,7 @@ impl TokenIssuer {
     }
 
     /// Tells the list of a revocation that the store has. Only then is it revoked everywhere.
-    pub(super) async fn tell(&self, revoked: &Revoked) -> Result<(), TokenError> {
+    pub(super) async fn tell(&self, revoked: &Revocation) -> Result<(), TokenError> {
         // First, since it concerns nearly all: what comes then takes long, and may fail.
         let told = self.tell_list(revoked).await;
         let ended = match revoked.issued_before {
@@ -95,7 +96,7 @@ impl TokenIssuer {
     /// Tells the list of these revocations, as far as the store has them and the list was not told.
     pub(super) async fn tell_if_untold(&self, keys: &[Key]) -> Result<(), TokenError> {
         for key in keys {
-            match self.0.ledger.find::<Revoked>(key.clone()).await? {
+            match self.0.ledger.find::<Revocation>(key.clone()).await? {
                 Some(found) if !found.record.told => self.tell(&found.record).await?,
                 _ => {}
             }
@@ -106,7 +107,7 @@ impl TokenIssuer {
     /// Ends, one by one, the sessions that a subject was logged out of, or a client's tokens were revoked with, though a token of
     /// theirs says that it was issued afterwards: by the clock of another machine, between the look at the clock and the
     /// revocation, or ahead of time, because the one before was in the same second. The list would not know them by their `iat`.
-    async fn end_what_is_issued_later(&self, revoked: &Revoked, before: Millis) -> Result<(), TokenError> {
+    async fn end_what_is_issued_later(&self, revoked: &Revocation, before: Millis) -> Result<(), TokenError> {
         let ledger = &self.0.ledger;
         if self.0.access.list.is_none() {
             return Ok(());
@@ -144,7 +145,7 @@ impl TokenIssuer {
         Ok(())
     }
 
-    async fn tell_list(&self, revoked: &Revoked) -> Result<(), TokenError> {
+    async fn tell_list(&self, revoked: &Revocation) -> Result<(), TokenError> {
         match &self.0.access.list {
             Some(list) => Ok(list.revoke(revoked.cut_off(&self.0.issuer)).await?),
             None => Ok(()),
@@ -152,12 +153,12 @@ impl TokenIssuer {
     }
 
     /// If this is left undone, the list is told once more.
-    async fn note_as_told(&self, revoked: &Revoked) {
+    async fn note_as_told(&self, revoked: &Revocation) {
         let ledger = &self.0.ledger;
-        if let Ok(Some(found)) = ledger.find::<Revoked>(revoked.key()).await
+        if let Ok(Some(found)) = ledger.find::<Revocation>(revoked.key()).await
             && found.record.is_said_by(revoked)
         {
-            let told = Revoked {
+            let told = Revocation {
                 told: true,
                 ..found.record.clone()
             };
@@ -174,7 +175,7 @@ impl TokenIssuer {
             return Ok(());
         };
         let mut failed = None;
-        let mut all = self.0.ledger.pages::<Revoked>(None);
+        let mut all = self.0.ledger.pages::<Revocation>(None);
         while let Some(page) = all.next().await? {
             for revoked in page {
                 let told = match revoked.told {
@@ -222,11 +223,11 @@ impl TokenIssuer {
         let ledger = &self.0.ledger;
         let key = &Key::of(Kind::Issuer, "issuer");
         let claimed = ledger.transact(|| async move {
-            if let Some(found) = ledger.find::<StoreOf>(key.clone()).await? {
+            if let Some(found) = ledger.find::<StoreIssuer>(key.clone()).await? {
                 return Ok(Decision::Answer(found.record.issuer));
             }
             let issuer = self.0.issuer.clone();
-            let record = StoreOf { issuer: issuer.clone() };
+            let record = StoreIssuer { issuer: issuer.clone() };
             Ok(Decision::Commit(
                 Change::new().step(key.clone(), Was::Absent, record.put()?),
                 issuer,

@@ -11,6 +11,7 @@
 )]
 
 mod endpoints;
+mod events;
 mod examples;
 mod faults;
 mod keys;

@@ -197,7 +197,7 @@ async fn a_client_that_revokes_one_access_token_after_the_other_ends_its_session
             TokenErrorKind::InvalidGrant
         );
         let listing = Listing {
-            kind: Kind::CutOff,
+            kind: Kind::Revocation,
             owner: None,
             after: None,
             limit: 100,
@@ -304,6 +304,11 @@ async fn every_end_of_tokens_is_an_event_that_names_no_subject_and_no_token() {
     let next = world.begun("app", "alice").await;
     world.refreshed(&next, "app").await.unwrap();
     world.refreshed(&next, "app").await.unwrap_err();
+    let code = CodeRequest::new(TokenRequest::for_subject("app", "alice"), CHALLENGE).unwrap();
+    let code = world.issuer.issue_code(code).await.unwrap();
+    let exchange = CodeExchange::new(&code, "app", VERIFIER);
+    world.issuer.redeem_code(exchange.clone()).await.unwrap();
+    world.issuer.redeem_code(exchange).await.unwrap_err();
     let events = trail.events();
     let names: Vec<_> = events
         .iter()
@@ -318,11 +323,13 @@ async fn every_end_of_tokens_is_an_event_that_names_no_subject_and_no_token() {
             (Level::INFO, "client_revoked"),
             (Level::INFO, "consent_withdrawn"),
             (Level::WARN, "refresh_token_reused"),
+            (Level::WARN, "code_reused"),
+            (Level::INFO, "session_ended"),
         ]
     );
     let said = format!("{events:?}");
     let secrets = [&tokens, &other, &next].map(|tokens| [tokens.access_token(), tokens.refresh_token().unwrap()]);
-    for secret in secrets.as_flattened().iter().chain([&"alice"]) {
+    for secret in secrets.as_flattened().iter().chain([&"alice", &code.as_str()]) {
         assert!(!said.contains(secret), "{said}");
     }
     assert!(said.contains(tokens.session_id()) && said.contains("app"));
@@ -374,7 +381,7 @@ impl World {
 
     async fn cut_offs(&self) -> usize {
         let listing = Listing {
-            kind: Kind::CutOff,
+            kind: Kind::Revocation,
             owner: None,
             after: None,
             limit: 1_000,

@@ -9,7 +9,7 @@ use resource_protector::{
 use resource_protector_issuer::{
     AccessTokens, CodeExchange, CodeRequest, IssuedTokens, KeyRing, RefreshRequest, SubjectRule, TokenErrorKind,
     TokenIssuer, TokenRequest, TokenTable, TokenUse,
-    store::{Key, Kind, Listing, MemoryStore, Store as _},
+    store::{Becomes, Change, Key, Kind, Listing, MemoryStore, Outcome, Row, Store as _, Version, Was},
     users::{Passwords, StoredUsers},
 };
 use serde_json::json;
@@ -772,6 +772,33 @@ async fn without_the_store_nothing_is_issued_or_revoked_and_everything_goes_on_a
     assert!(world.issuer.issue(world.request()).await.is_err());
     world.store.come_back();
     assert!(world.refresh(&tokens).await.is_ok());
+}
+
+#[tokio::test]
+async fn a_row_with_something_that_is_not_known_here_is_not_read_and_not_changed() {
+    let world = World::jwt().await;
+    let tokens = world.issue().await;
+    let key = Key::of(Kind::Session, tokens.session_id());
+    let found = world
+        .store
+        .load(std::slice::from_ref(&key))
+        .await
+        .unwrap()
+        .remove(0)
+        .unwrap();
+    let newer = Row {
+        version: Version::draw().unwrap(),
+        body: found
+            .body
+            .replacen('{', "{\"jkt\":\"0ZcOCORZNYy-DWpqq30jZyJGHTN0d2HglBV3uiguA4I\",", 1),
+        ..found.clone()
+    };
+    let change = Change::new().step(key.clone(), Was::At(found.version), Becomes::Put(newer.clone()));
+    assert_eq!(world.store.commit(&change).await.unwrap(), Outcome::Done);
+    assert_eq!(world.refresh(&tokens).await.unwrap_err(), TokenErrorKind::Unavailable);
+    let failed = world.issuer.logout_session(tokens.session_id()).await.unwrap_err();
+    assert_eq!(failed.kind(), TokenErrorKind::Unavailable);
+    assert_eq!(world.store.load(&[key]).await.unwrap(), [Some(newer)]);
 }
 
 #[tokio::test]
