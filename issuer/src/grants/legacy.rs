@@ -18,7 +18,7 @@ use super::{Grant, GrantRequest};
 use crate::{
     attempts::Attempts,
     endpoints::{ErrorCode, OAuthError},
-    tokens::{IssuedTokens, TokenRequest},
+    tokens::{IssuedTokens, LoginGround, TokenRequest},
     users::{AnyUserDirectory, UserDirectory, Username},
 };
 
@@ -91,8 +91,12 @@ impl Grant for Password {
         let user =
             user.ok_or_else(|| OAuthError::new(ErrorCode::InvalidGrant, "the username or the password is wrong"))?;
         attempt.succeeded();
+        let epoch = request.issuer().logouts_before_login(&user.subject, now.wall).await?;
+        let epoch = epoch
+            .ok_or_else(|| OAuthError::new(ErrorCode::InvalidGrant, "the user was logged out everywhere meanwhile"))?;
         let tokens = TokenRequest::for_subject(request.client().id(), user.subject)
             .authenticated_at(now.wall)
+            .resting_on_login(LoginGround { epoch, ended: None })
             .fresh();
         request.issue(tokens).await
     }

@@ -1,5 +1,7 @@
 //! What tokens are issued on the strength of, and what has to stay so until they are.
 
+use std::time::SystemTime;
+
 use super::{
     TokenError, TokenIssuer, TokenRequest,
     holders::{Holders, SubjectEpoch},
@@ -23,6 +25,23 @@ impl TokenIssuer {
     pub(crate) async fn logouts_of(&self, subject: &str) -> Result<u64, TokenError> {
         let found = self.0.ledger.find::<SubjectEpoch>(SubjectEpoch::key(subject)).await?;
         Ok(found.map_or(0, |found| found.record.number))
+    }
+
+    /// The same for somebody whose password was checked from this moment on; `None` if they were logged out everywhere since: the
+    /// password may have been replaced meanwhile.
+    pub(crate) async fn logouts_before_login(
+        &self,
+        subject: &str,
+        began: SystemTime,
+    ) -> Result<Option<u64>, TokenError> {
+        let found = self.0.ledger.find::<SubjectEpoch>(SubjectEpoch::key(subject)).await?;
+        let began = Millis::floor(began);
+        Ok(match found {
+            None => Some(0),
+            // A log-out names the moment after its own.
+            Some(found) if found.record.issued_before <= began.next() => Some(found.record.number),
+            Some(_) => None,
+        })
     }
 
     /// What tokens of this request would be issued on the strength of.

@@ -1164,3 +1164,4 @@ async fn the_password_grant_is_there_only_where_it_is_added() {
 }
 
 mod consents;
+mod meanwhile;

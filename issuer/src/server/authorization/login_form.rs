@@ -68,13 +68,16 @@ impl AuthorizationEndpoint {
         attempt.succeeded();
         // It does not count, and makes up for nothing: a stranger may have an account, too.
         of_peer.into_iter().for_each(Attempt::undecided);
-        self.logged_in(visit, &user).await
+        let began = now.wall;
+        match frontend.issuer.logouts_before_login(&user.subject, began).await? {
+            Some(epoch) => self.logged_in(visit, &user, epoch),
+            None => Ok(self.login_page(visit, username, Some(LoginProblem::OutOfDate))),
+        }
     }
 
     /// Back to the request, by a redirect, with a log-in that was made for it.
-    async fn logged_in(&self, visit: &Visit<'_>, user: &User) -> Result<Answer, Stop> {
+    fn logged_in(&self, visit: &Visit<'_>, user: &User, epoch: u64) -> Result<Answer, Stop> {
         let frontend = &self.frontend;
-        let epoch = frontend.issuer.logouts_of(&user.subject).await?;
         let login = frontend
             .logins
             .start(&user.subject, epoch, frontend.issuer.now().wall)?;

@@ -1,18 +1,8 @@
 //! What users allow clients, and how they take it back.
 
-use std::{
-    pin::Pin,
-    task::{Context, Poll},
-};
-
-use bytes::Bytes;
-use http::{Request, header};
-use http_body::{Body, Frame};
 use resource_protector_issuer::TokenRequest;
-use tokio::sync::oneshot;
-use tower::ServiceExt as _;
 
-use super::{Browser, ISSUER, Page, Town, VERIFIER, asked, form, phone};
+use super::{Browser, Page, Town, VERIFIER, asked, form, phone};
 
 /// The tokens that the client gets for the code of this answer.
 async fn redeemed(town: &Town, answer: &Page) -> Page {
@@ -106,73 +96,4 @@ async fn more_that_is_allowed_later_leaves_the_codes_from_before_good() {
     let page = browser.get(&phone()).await;
     browser.decide(&page, "allow").await;
     assert_eq!(redeemed(&town, &answer).await.status, 200);
-}
-
-/// A body that comes when it is sent.
-struct Slow(Option<oneshot::Receiver<String>>);
-
-impl Body for Slow {
-    type Data = Bytes;
-    type Error = oneshot::error::RecvError;
-
-    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
-        let Some(body) = &mut self.0 else {
-            return Poll::Ready(None);
-        };
-        let frame = std::task::ready!(Pin::new(body).poll(cx));
-        self.0 = None;
-        Poll::Ready(Some(frame.map(|text| Frame::data(text.into()))))
-    }
-}
-
-/// The answer to a form that allows the client, and that was begun before this and sent after it.
-async fn allowed_slowly(browser: &Browser<'_>, page: &Page, meanwhile: impl Future<Output = ()>) -> Page {
-    let cookies: Vec<_> = browser
-        .cookies
-        .iter()
-        .map(|(name, value)| format!("{name}={value}"))
-        .collect();
-    let (send, body) = oneshot::channel();
-    let request = Request::post(page.action())
-        .header(header::CONTENT_TYPE, "application/x-www-form-urlencoded")
-        .header(header::ORIGIN, ISSUER)
-        .header("sec-fetch-site", "same-origin")
-        .header(header::COOKIE, cookies.join("; "))
-        .body(Slow(Some(body)))
-        .unwrap();
-    let pending = tokio::spawn(browser.town.server.clone().oneshot(request));
-    tokio::task::yield_now().await;
-    meanwhile.await;
-    let fields = [
-        ("form", "consent"),
-        ("proof", &page.field("proof")),
-        ("decision", "allow"),
-    ];
-    send.send(form(&fields)).unwrap();
-    Page::of(pending.await.unwrap().unwrap()).await
-}
-
-#[tokio::test]
-async fn a_consent_form_that_takes_long_is_no_way_round_a_log_out_everywhere() {
-    let town = Town::new().await;
-    let alice = &town.alice.subject;
-    let mut browser = town.browser();
-    let page = browser.come_in(&phone()).await;
-    let logging_out = async { town.issuer.logout_everywhere(alice).await.unwrap() };
-    assert!(allowed_slowly(&browser, &page, logging_out).await.is_login());
-    assert!(town.issuer.consents(alice).await.unwrap().is_empty());
-}
-
-#[tokio::test]
-async fn a_consent_form_that_takes_long_is_no_way_round_a_log_out_at_the_server() {
-    let town = Town::new().await;
-    let mut browser = town.browser();
-    let page = browser.come_in(&phone()).await;
-    let mut same = browser.clone();
-    let logging_out = async {
-        let page = same.get("/logout").await;
-        assert_eq!(same.logout(&page).await.status, 200);
-    };
-    assert!(allowed_slowly(&browser, &page, logging_out).await.is_login());
-    assert!(town.issuer.consents(&town.alice.subject).await.unwrap().is_empty());
 }
