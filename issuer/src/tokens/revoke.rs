@@ -293,8 +293,11 @@ impl TokenIssuer {
             return Ok(end_before(change, after.cut_offs().into()));
         }
         let now = Millis::floor(self.now().wall);
-        let ledger = &self.0.ledger;
-        if ledger.find::<Revocation>(revoked.key()).await?.is_some() {
+        // One that is over, whoever reads it, need not be known to be revoked.
+        if !Revocation::is_known_at(revoked.until, now) {
+            return Ok(end_before(change, Vec::new()));
+        }
+        if self.0.ledger.find::<Revocation>(revoked.key()).await?.is_some() {
             return Ok(end_before(change, vec![revoked.key()]));
         }
         after

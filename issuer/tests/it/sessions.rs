@@ -207,6 +207,23 @@ async fn a_client_that_revokes_one_access_token_after_the_other_ends_its_session
 }
 
 #[tokio::test]
+async fn access_tokens_that_are_over_need_no_room_in_the_list() {
+    for world in [World::jwt().await, World::opaque().await] {
+        let mut tokens = vec![world.begun("app", "alice").await];
+        for _ in 0..20 {
+            tokens.push(world.refreshed(&tokens[tokens.len() - 1], "app").await.unwrap());
+        }
+        // Beyond the longest leeway, too.
+        world.clock.advance(20 * MINUTE);
+        for tokens in &tokens {
+            world.issuer.revoke(tokens.access_token(), "app").await.unwrap();
+        }
+        assert_eq!(world.cut_offs().await, 0);
+        assert!(world.refreshed(&tokens[20], "app").await.is_ok());
+    }
+}
+
+#[tokio::test]
 async fn a_client_that_revokes_its_access_tokens_as_they_come_keeps_its_session() {
     let world = World::jwt().await;
     let mut tokens = world.begun("app", "alice").await;
