@@ -15,7 +15,7 @@ use std::{
     fmt,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError, RwLock},
-    time::{SystemTime, UNIX_EPOCH},
+    time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
 use bytes::Bytes;
@@ -25,9 +25,10 @@ use serde::Serialize;
 pub use self::endpoint::JwksEndpoint;
 use self::{
     lock::Lock,
-    options::{LEEWAY, Times},
+    options::{LEEWAY, LONGEST_AHEAD, Times},
     roll_over::tell_published,
     signing_key::{SigningKey, check_algorithm},
+    upkeep::Told,
 };
 
 /// The most keys in a ring.
@@ -72,6 +73,14 @@ const MAX_KEYS: usize = 32;
 /// the same options, and its upkeep fails only while something is due that the others have not done yet. Without upkeep it has to [`reread`](Self::reread) at least twice in
 /// [`publish_ahead`](Self::publish_ahead): what it serves lacks a new key until then, and when its own is published no more,
 /// the tokens that it signs are refused.
+///
+/// # Clocks that are wrong
+///
+/// A key that another process has made by a clock that is more than 300 s ahead is kept and published, since nobody can tell
+/// from the keys whose clock is wrong; the event `key_ahead_of_clock` names it. Nobody waits for it: the key that signs is
+/// replaced when it is old enough, and the one that lies ahead signs when its time comes, like any other. A clock that is
+/// behind all keys signs with the first one and makes none. But what is over is judged by the clock of whoever judges: one
+/// that stays ahead deletes the keys that are retired by its time, and the tokens that they signed are refused.
 #[derive(Clone)]
 pub struct KeyRing(Arc<Shared>);
 
@@ -83,8 +92,8 @@ struct Shared {
     keys: RwLock<Arc<[Arc<SigningKey>]>>,
     /// Held by whoever changes the keys, from reading to writing.
     changing: Mutex<()>,
-    /// The name of the key that signed at the last upkeep.
-    signing: Mutex<Option<String>>,
+    /// What the last upkeep found, and need not be told again.
+    told: Mutex<Told>,
     /// Held by the upkeep that is going on in behalf of an issuer.
     upkeep: Arc<tokio::sync::Mutex<()>>,
 }
@@ -156,7 +165,7 @@ impl KeyRing {
             times: RwLock::default(),
             keys: RwLock::new(in_order(keys.into_iter().map(Arc::new).collect())),
             changing: Mutex::new(()),
-            signing: Mutex::new(None),
+            told: Mutex::default(),
             upkeep: Arc::default(),
         }))
     }
@@ -219,6 +228,18 @@ impl KeyRing {
 /// all of them, the first one signs.
 fn signing(keys: &[Arc<SigningKey>], now: SystemTime) -> usize {
     keys.iter().rposition(|key| key.signs_from <= now).unwrap_or(0)
+}
+
+/// Whether a key was published, or signs, at a time that no key has that is made by now, whatever its ring was told: made
+/// by a clock that is ahead of this one, of which either may be wrong.
+fn is_ahead(key: &SigningKey, now: SystemTime) -> bool {
+    let is_beyond = |moment: SystemTime, most: Duration| moment.duration_since(now).is_ok_and(|ahead| ahead > most);
+    key.since.is_some_and(|since| is_beyond(since, LEEWAY)) || is_beyond(key.signs_from, LONGEST_AHEAD + LEEWAY)
+}
+
+/// Whether there is a successor already, which will sign soon.
+fn has_successor(keys: &[Arc<SigningKey>], now: SystemTime) -> bool {
+    keys.iter().any(|key| key.signs_from > now && !is_ahead(key, now))
 }
 
 fn in_order(mut keys: Vec<Arc<SigningKey>>) -> Arc<[Arc<SigningKey>]> {

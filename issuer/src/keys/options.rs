@@ -11,8 +11,11 @@ use crate::setup::within;
 /// `resource_protector` allows.
 pub(super) const LEEWAY: Duration = Duration::from_secs(300);
 
+/// What `publish_ahead` may be at the most.
+pub(super) const LONGEST_AHEAD: Duration = Duration::from_secs(7 * 24 * 3600);
+
 /// What `publish_ahead` may be.
-const AHEAD: RangeInclusive<Duration> = Duration::from_secs(60)..=Duration::from_secs(7 * 24 * 3600);
+const AHEAD: RangeInclusive<Duration> = Duration::from_secs(60)..=LONGEST_AHEAD;
 
 /// What `roll_over_every` may be. Three years are the longest that NIST SP 800-57 Part 1, §5.3.6, has a key sign.
 const EVERY: RangeInclusive<Duration> = Duration::from_secs(3600)..=Duration::from_secs(3 * 366 * 24 * 3600);

@@ -19,6 +19,8 @@ use tower::ServiceExt as _;
 use tracing::field::{Field, Visit};
 use tracing_subscriber::{Layer, Registry, layer::SubscriberExt as _};
 
+mod clocks;
+
 use super::*;
 
 const DAY: Duration = Duration::from_secs(86_400);
