@@ -133,7 +133,7 @@ mod tokens;
 pub mod users;
 
 pub use self::{
-    keys::{KeyError, KeyRing},
+    keys::{KeyError, KeyRing, KeyRingBuilder},
     tokens::{
         AccessTokens, ActiveSession, ActiveToken, CodeExchange, CodeRequest, ConsentedClient, IssuedTokens,
         RefreshRequest, SubjectRule, TokenError, TokenErrorKind, TokenIssuer, TokenIssuerBuilder, TokenRequest,

@@ -1,13 +1,14 @@
 //! The keys that tokens are signed with, and the set of public keys that resource servers check them by.
 
+mod builder;
 mod endpoint;
 mod file;
 mod lock;
-mod options;
 mod roll_over;
 mod signing_key;
 #[cfg(test)]
 mod tests;
+mod times;
 mod upkeep;
 
 use std::{
@@ -15,19 +16,17 @@ use std::{
     fmt,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError, RwLock},
-    time::{Duration, SystemTime, UNIX_EPOCH},
+    time::{Duration, SystemTime},
 };
 
 use bytes::Bytes;
 use resource_protector::{Algorithm, SetupError};
 use serde::Serialize;
 
-pub use self::endpoint::JwksEndpoint;
+pub use self::{builder::KeyRingBuilder, endpoint::JwksEndpoint};
 use self::{
-    lock::Lock,
-    options::{LEEWAY, LONGEST_AHEAD, Times},
-    roll_over::tell_published,
-    signing_key::{SigningKey, check_algorithm},
+    signing_key::SigningKey,
+    times::{LEEWAY, LONGEST_AHEAD, Times},
     upkeep::Told,
 };
 
@@ -38,24 +37,23 @@ const MAX_KEYS: usize = 32;
 /// them.
 ///
 /// A key is replaced without any token being refused: the next key is published at once, and signs only when every
-/// resource server has had the time to fetch it ([`publish_ahead`](Self::publish_ahead)); from then on the one before is
-/// retired, and stays published until the last token that it signed is over ([`keep_retired`](Self::keep_retired)). Which
+/// resource server has had the time to fetch it ([`publish_ahead`](KeyRingBuilder::publish_ahead)); from then on the one before is
+/// retired, and stays published until the last token that it signed is over ([`keep_retired`](KeyRingBuilder::keep_retired)). Which
 /// key signs, and which are published, is decided by the time of the request, so nothing has to run at that moment.
 ///
-/// That happens by itself, every 90 days unless [`roll_over_every`](Self::roll_over_every) says another time, as long as
+/// That happens by itself, every 90 days unless [`roll_over_every`](KeyRingBuilder::roll_over_every) says another time, as long as
 /// [`TokenIssuer::run`](crate::TokenIssuer::run) or [`upkeep`](Self::upkeep) does. So a set of keys that was copied once
 /// is no longer enough some day: resource servers fetch it, from the server or, in the same process, from a
 /// [`JwksEndpoint`](crate::endpoints::JwksEndpoint).
 ///
 /// ```
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
-/// use std::time::Duration;
 /// use resource_protector::Algorithm;
 /// use resource_protector_issuer::KeyRing;
 ///
 /// # let folder = tempfile::tempdir()?;
 /// # let path = folder.path().join("keys.json");
-/// let keys = KeyRing::open(path, Algorithm::ES256)?.roll_over_every(Duration::from_secs(30 * 24 * 3600))?;
+/// let keys = KeyRing::open(path, Algorithm::ES256)?;
 /// # Ok(())
 /// # }
 /// ```
@@ -71,7 +69,7 @@ const MAX_KEYS: usize = 32;
 ///
 /// A process that may only read the file serves and signs like the others, as long as these make the changes; give it
 /// the same options, and its upkeep fails only while something is due that the others have not done yet. Without upkeep it has to [`reread`](Self::reread) at least twice in
-/// [`publish_ahead`](Self::publish_ahead): what it serves lacks a new key until then, and when its own is published no more,
+/// [`publish_ahead`](KeyRingBuilder::publish_ahead): what it serves lacks a new key until then, and when its own is published no more,
 /// the tokens that it signs are refused.
 ///
 /// # Clocks that are wrong
@@ -87,6 +85,7 @@ pub struct KeyRing(Arc<Shared>);
 struct Shared {
     algorithm: Algorithm,
     path: Option<PathBuf>,
+    /// `keep_retired` may be lengthened.
     times: RwLock<Times>,
     /// In the order in which they sign. Never empty.
     keys: RwLock<Arc<[Arc<SigningKey>]>>,
@@ -117,10 +116,7 @@ impl KeyRing {
     ///
     /// When the algorithm is another one, or the operating system has no random numbers.
     pub fn generate(algorithm: Algorithm) -> Result<Self, SetupError> {
-        check_algorithm(algorithm)?;
-        let key = SigningKey::generate(algorithm, UNIX_EPOCH).map_err(|error| SetupError::new("keys", error))?;
-        tell_published(&key);
-        Ok(Self::of(algorithm, None, vec![key]))
+        Self::builder().generate(algorithm)
     }
 
     /// The ring in this file: JSON with the private keys, **in clear**. It is made, with one new key, if it is not
@@ -138,31 +134,19 @@ impl KeyRing {
     /// When no keys are made for the algorithm, the file cannot be read, made or locked, is not of this form, or, on Unix,
     /// may be read or written by others than its owner.
     pub fn open(path: impl AsRef<Path>, algorithm: Algorithm) -> Result<Self, SetupError> {
-        check_algorithm(algorithm)?;
-        let path = path.as_ref();
-        let open = || {
-            if let Some(keys) = file::read(path)? {
-                return Ok(keys);
-            }
-            let _lock = Lock::take(path)?;
-            // By now another process may have made it.
-            if let Some(keys) = file::read(path)? {
-                return Ok(keys);
-            }
-            let key = SigningKey::generate(algorithm, UNIX_EPOCH)?;
-            file::replace(path, &[&key])?;
-            tell_published(&key);
-            Ok(vec![key])
-        };
-        let keys = open().map_err(|error: KeyError| SetupError::new("keys", error))?;
-        Ok(Self::of(algorithm, Some(path.to_owned()), keys))
+        Self::builder().open(path, algorithm)
     }
 
-    fn of(algorithm: Algorithm, path: Option<PathBuf>, keys: Vec<SigningKey>) -> Self {
+    /// A ring with other times than the usual ones, which [`open`](Self::open) and [`generate`](Self::generate) have.
+    pub fn builder() -> KeyRingBuilder {
+        KeyRingBuilder::new()
+    }
+
+    fn of(algorithm: Algorithm, path: Option<PathBuf>, times: Times, keys: Vec<SigningKey>) -> Self {
         Self(Arc::new(Shared {
             algorithm,
             path,
-            times: RwLock::default(),
+            times: RwLock::new(times),
             keys: RwLock::new(in_order(keys.into_iter().map(Arc::new).collect())),
             changing: Mutex::new(()),
             told: Mutex::default(),
@@ -196,6 +180,31 @@ impl KeyRing {
         let keys = self.keys();
         let key = keys.get(signing(&keys, now));
         key.ok_or_else(|| KeyError::new("there is no key"))?.sign(typ, claims)
+    }
+
+    /// Keeps retired keys for as long as the tokens live that they may have signed, if that is longer than was said.
+    ///
+    /// # Errors
+    ///
+    /// When keys would come faster than they can be forgotten. Nothing has changed then.
+    pub(crate) fn outlive(&self, longest_lifetime: Duration) -> Result<(), SetupError> {
+        let mut times = self.0.times.write().unwrap_or_else(PoisonError::into_inner);
+        let longer = Times {
+            keep_retired: times.keep_retired.max(longest_lifetime),
+            ..*times
+        };
+        longer.check()?;
+        *times = longer;
+        Ok(())
+    }
+
+    /// How long the set may be remembered by others. A key that is published now signs only later than that.
+    pub(crate) fn max_age(&self) -> Duration {
+        (self.times().publish_ahead / 2).min(Duration::from_secs(300))
+    }
+
+    fn times(&self) -> Times {
+        *self.0.times.read().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The keys that resource servers need at this moment.

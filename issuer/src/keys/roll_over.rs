@@ -9,8 +9,9 @@ use super::{KeyError, KeyRing, MAX_KEYS, file, has_successor, in_order, lock::Lo
 
 /// How keys are replaced.
 impl KeyRing {
-    /// Makes and publishes a new key, which signs after [`publish_ahead`](Self::publish_ahead). The one that signs now
-    /// is retired then. For who does not wait until [`roll_over_every`](Self::roll_over_every) says so.
+    /// Makes and publishes a new key, which signs after [`publish_ahead`](crate::KeyRingBuilder::publish_ahead). The one
+    /// that signs now is retired then. For who does not wait until
+    /// [`roll_over_every`](crate::KeyRingBuilder::roll_over_every) says so.
     ///
     /// It blocks: the file is locked, for which it waits 5 s at the most, read and replaced, and a key is made.
     ///

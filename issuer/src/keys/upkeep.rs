@@ -31,8 +31,8 @@ enum Next {
 /// What keys need from time to time.
 impl KeyRing {
     /// Reads the file again, in which another process may have changed the keys; makes and publishes the next key, if the
-    /// one that signs is as old as [`roll_over_every`](Self::roll_over_every) says and none is there that will sign soon;
-    /// and deletes the keys that were retired so long ago that none of their tokens lives. [`TokenIssuer::run`](crate::TokenIssuer::run) does this every 30 s, so
+    /// one that signs is as old as [`roll_over_every`](crate::KeyRingBuilder::roll_over_every) says and none is there that
+    /// will sign soon; and deletes the keys that were retired so long ago that none of their tokens lives. [`TokenIssuer::run`](crate::TokenIssuer::run) does this every 30 s, so
     /// it is for who has the ring without an issuer.
     ///
     /// A file in which nothing has to be changed is only read: its folder need not be writable. The age of a ring's

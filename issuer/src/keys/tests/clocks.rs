@@ -78,7 +78,8 @@ fn a_process_that_publishes_keys_for_longer_makes_none_that_lies_ahead() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("keys.json");
     let open = || KeyRing::open(&path, Algorithm::ES256).unwrap();
-    let one = open().publish_ahead(7 * DAY).unwrap();
+    let one = KeyRing::builder().publish_ahead(7 * DAY);
+    let one = one.open(&path, Algorithm::ES256).unwrap();
     one.upkeep(at(0)).unwrap();
     one.upkeep(at(0) + LIFE).unwrap();
     let other = open();
