@@ -101,6 +101,7 @@
 //! | | `revocation_unusable` | error | `error` | the list will never take a revocation that the store has: what it concerns stays good where only the list is looked at |
 //! | `resource_protector_issuer::keys` | `key_published` | info | `kid`, `alg` | this process has made a new key |
 //! | | `key_signs` | info | `kid`, `alg` | another key signs than at the last upkeep of this process |
+//! | | `key_ahead_of_clock` | warn | `kid`, `alg` | a key was made by a clock that is more than 300 s ahead of this one: either is wrong. Told once per process and key, while it is so; the roll-over goes on without that key |
 //! | | `key_forgotten` | info | `kid`, `alg` | this process has deleted a key, whose tokens are over or which was replaced as compromised |
 //! | | `compromised_keys_replaced` | warn | `kid`, `alg` | this key is in the place of all others, whose tokens are refused |
 //! | `resource_protector_issuer::endpoints` | | warn, error, debug | `error` | a token cannot be judged (503); none can be issued as this server is set up (500); a form broke off |
@@ -133,7 +134,7 @@ mod tokens;
 pub mod users;
 
 pub use self::{
-    keys::{KeyError, KeyRing},
+    keys::{KeyError, KeyRing, KeyRingBuilder},
     tokens::{
         AccessTokens, ActiveSession, ActiveToken, CodeExchange, CodeRequest, ConsentedClient, IssuedTokens,
         RefreshRequest, SubjectRule, TokenError, TokenErrorKind, TokenIssuer, TokenIssuerBuilder, TokenRequest,

@@ -48,7 +48,8 @@ impl MemoryRevocationList {
     }
 
     /// How many revocations are kept at the most; a million unless set. Beyond that, nothing more can be revoked until some
-    /// are over: whoever can cause any number of revocations can bring that about.
+    /// are over: whoever can cause any number of revocations can bring that about. Clones have the same revocations, so it
+    /// holds for all of them, also for those made before.
     #[must_use]
     pub fn capacity(self, cut_offs: usize) -> Self {
         self.view.set_capacity(cut_offs);

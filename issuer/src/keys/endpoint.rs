@@ -24,8 +24,8 @@ use crate::endpoints::ResponseBody;
 /// Answers with the public keys of a ring: `GET` and `HEAD`, `application/jwk-set+json` (RFC 7517 §8.5.2), whatever the
 /// path.
 ///
-/// Everybody may remember the answer for half of [`KeyRing::publish_ahead`], five minutes at the most, and so has a new
-/// key before it signs. It has an entity tag, so asking again costs 304. Scripts of every origin may read it.
+/// Everybody may remember the answer for half of [`publish_ahead`](crate::KeyRingBuilder::publish_ahead), five minutes at
+/// the most, and so has a new key before it signs. It has an entity tag, so asking again costs 304. Scripts of every origin may read it.
 ///
 /// A validator in the same process asks it without a network, since it is a [`Fetch`], and so follows every roll-over:
 ///

@@ -1,13 +1,14 @@
 //! The keys that tokens are signed with, and the set of public keys that resource servers check them by.
 
+mod builder;
 mod endpoint;
 mod file;
 mod lock;
-mod options;
 mod roll_over;
 mod signing_key;
 #[cfg(test)]
 mod tests;
+mod times;
 mod upkeep;
 
 use std::{
@@ -15,19 +16,18 @@ use std::{
     fmt,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError, RwLock},
-    time::{SystemTime, UNIX_EPOCH},
+    time::{Duration, SystemTime},
 };
 
 use bytes::Bytes;
 use resource_protector::{Algorithm, SetupError};
 use serde::Serialize;
 
-pub use self::endpoint::JwksEndpoint;
+pub use self::{builder::KeyRingBuilder, endpoint::JwksEndpoint};
 use self::{
-    lock::Lock,
-    options::{LEEWAY, Times},
-    roll_over::tell_published,
-    signing_key::{SigningKey, check_algorithm},
+    signing_key::SigningKey,
+    times::{LEEWAY, LONGEST_AHEAD, Times},
+    upkeep::Told,
 };
 
 /// The most keys in a ring.
@@ -37,24 +37,23 @@ const MAX_KEYS: usize = 32;
 /// them.
 ///
 /// A key is replaced without any token being refused: the next key is published at once, and signs only when every
-/// resource server has had the time to fetch it ([`publish_ahead`](Self::publish_ahead)); from then on the one before is
-/// retired, and stays published until the last token that it signed is over ([`keep_retired`](Self::keep_retired)). Which
+/// resource server has had the time to fetch it ([`publish_ahead`](KeyRingBuilder::publish_ahead)); from then on the one before is
+/// retired, and stays published until the last token that it signed is over ([`keep_retired`](KeyRingBuilder::keep_retired)). Which
 /// key signs, and which are published, is decided by the time of the request, so nothing has to run at that moment.
 ///
-/// That happens by itself, every 90 days unless [`roll_over_every`](Self::roll_over_every) says another time, as long as
+/// That happens by itself, every 90 days unless [`roll_over_every`](KeyRingBuilder::roll_over_every) says another time, as long as
 /// [`TokenIssuer::run`](crate::TokenIssuer::run) or [`upkeep`](Self::upkeep) does. So a set of keys that was copied once
 /// is no longer enough some day: resource servers fetch it, from the server or, in the same process, from a
 /// [`JwksEndpoint`](crate::endpoints::JwksEndpoint).
 ///
 /// ```
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
-/// use std::time::Duration;
 /// use resource_protector::Algorithm;
 /// use resource_protector_issuer::KeyRing;
 ///
 /// # let folder = tempfile::tempdir()?;
 /// # let path = folder.path().join("keys.json");
-/// let keys = KeyRing::open(path, Algorithm::ES256)?.roll_over_every(Duration::from_secs(30 * 24 * 3600))?;
+/// let keys = KeyRing::open(path, Algorithm::ES256)?;
 /// # Ok(())
 /// # }
 /// ```
@@ -70,21 +69,30 @@ const MAX_KEYS: usize = 32;
 ///
 /// A process that may only read the file serves and signs like the others, as long as these make the changes; give it
 /// the same options, and its upkeep fails only while something is due that the others have not done yet. Without upkeep it has to [`reread`](Self::reread) at least twice in
-/// [`publish_ahead`](Self::publish_ahead): what it serves lacks a new key until then, and when its own is published no more,
+/// [`publish_ahead`](KeyRingBuilder::publish_ahead): what it serves lacks a new key until then, and when its own is published no more,
 /// the tokens that it signs are refused.
+///
+/// # Clocks that are wrong
+///
+/// A key that another process has made by a clock that is more than 300 s ahead is kept and published, since nobody can tell
+/// from the keys whose clock is wrong; the event `key_ahead_of_clock` names it. Nobody waits for it: the key that signs is
+/// replaced when it is old enough, and the one that lies ahead signs when its time comes, like any other. A clock that is
+/// behind all keys signs with the first one and makes none. But what is over is judged by the clock of whoever judges: one
+/// that stays ahead deletes the keys that are retired by its time, and the tokens that they signed are refused.
 #[derive(Clone)]
 pub struct KeyRing(Arc<Shared>);
 
 struct Shared {
     algorithm: Algorithm,
     path: Option<PathBuf>,
+    /// `keep_retired` may be lengthened.
     times: RwLock<Times>,
     /// In the order in which they sign. Never empty.
     keys: RwLock<Arc<[Arc<SigningKey>]>>,
     /// Held by whoever changes the keys, from reading to writing.
     changing: Mutex<()>,
-    /// The name of the key that signed at the last upkeep.
-    signing: Mutex<Option<String>>,
+    /// What the last upkeep found, and need not be told again.
+    told: Mutex<Told>,
     /// Held by the upkeep that is going on in behalf of an issuer.
     upkeep: Arc<tokio::sync::Mutex<()>>,
 }
@@ -108,10 +116,7 @@ impl KeyRing {
     ///
     /// When the algorithm is another one, or the operating system has no random numbers.
     pub fn generate(algorithm: Algorithm) -> Result<Self, SetupError> {
-        check_algorithm(algorithm)?;
-        let key = SigningKey::generate(algorithm, UNIX_EPOCH).map_err(|error| SetupError::new("keys", error))?;
-        tell_published(&key);
-        Ok(Self::of(algorithm, None, vec![key]))
+        Self::builder().generate(algorithm)
     }
 
     /// The ring in this file: JSON with the private keys, **in clear**. It is made, with one new key, if it is not
@@ -129,34 +134,22 @@ impl KeyRing {
     /// When no keys are made for the algorithm, the file cannot be read, made or locked, is not of this form, or, on Unix,
     /// may be read or written by others than its owner.
     pub fn open(path: impl AsRef<Path>, algorithm: Algorithm) -> Result<Self, SetupError> {
-        check_algorithm(algorithm)?;
-        let path = path.as_ref();
-        let open = || {
-            if let Some(keys) = file::read(path)? {
-                return Ok(keys);
-            }
-            let _lock = Lock::take(path)?;
-            // By now another process may have made it.
-            if let Some(keys) = file::read(path)? {
-                return Ok(keys);
-            }
-            let key = SigningKey::generate(algorithm, UNIX_EPOCH)?;
-            file::replace(path, &[&key])?;
-            tell_published(&key);
-            Ok(vec![key])
-        };
-        let keys = open().map_err(|error: KeyError| SetupError::new("keys", error))?;
-        Ok(Self::of(algorithm, Some(path.to_owned()), keys))
+        Self::builder().open(path, algorithm)
     }
 
-    fn of(algorithm: Algorithm, path: Option<PathBuf>, keys: Vec<SigningKey>) -> Self {
+    /// A ring with other times than the usual ones, which [`open`](Self::open) and [`generate`](Self::generate) have.
+    pub fn builder() -> KeyRingBuilder {
+        KeyRingBuilder::new()
+    }
+
+    fn of(algorithm: Algorithm, path: Option<PathBuf>, times: Times, keys: Vec<SigningKey>) -> Self {
         Self(Arc::new(Shared {
             algorithm,
             path,
-            times: RwLock::default(),
+            times: RwLock::new(times),
             keys: RwLock::new(in_order(keys.into_iter().map(Arc::new).collect())),
             changing: Mutex::new(()),
-            signing: Mutex::new(None),
+            told: Mutex::default(),
             upkeep: Arc::default(),
         }))
     }
@@ -189,6 +182,31 @@ impl KeyRing {
         key.ok_or_else(|| KeyError::new("there is no key"))?.sign(typ, claims)
     }
 
+    /// Keeps retired keys for as long as the tokens live that they may have signed, if that is longer than was said.
+    ///
+    /// # Errors
+    ///
+    /// When keys would come faster than they can be forgotten. Nothing has changed then.
+    pub(crate) fn outlive(&self, longest_lifetime: Duration) -> Result<(), SetupError> {
+        let mut times = self.0.times.write().unwrap_or_else(PoisonError::into_inner);
+        let longer = Times {
+            keep_retired: times.keep_retired.max(longest_lifetime),
+            ..*times
+        };
+        longer.check()?;
+        *times = longer;
+        Ok(())
+    }
+
+    /// How long the set may be remembered by others. A key that is published now signs only later than that.
+    pub(crate) fn max_age(&self) -> Duration {
+        (self.times().publish_ahead / 2).min(Duration::from_secs(300))
+    }
+
+    fn times(&self) -> Times {
+        *self.0.times.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// The keys that resource servers need at this moment.
     fn published<'a>(
         &self,
@@ -219,6 +237,18 @@ impl KeyRing {
 /// all of them, the first one signs.
 fn signing(keys: &[Arc<SigningKey>], now: SystemTime) -> usize {
     keys.iter().rposition(|key| key.signs_from <= now).unwrap_or(0)
+}
+
+/// Whether a key was published, or signs, at a time that no key has that is made by now, whatever its ring was told: made
+/// by a clock that is ahead of this one, of which either may be wrong.
+fn is_ahead(key: &SigningKey, now: SystemTime) -> bool {
+    let is_beyond = |moment: SystemTime, most: Duration| moment.duration_since(now).is_ok_and(|ahead| ahead > most);
+    key.since.is_some_and(|since| is_beyond(since, LEEWAY)) || is_beyond(key.signs_from, LONGEST_AHEAD + LEEWAY)
+}
+
+/// Whether there is a successor already, which will sign soon.
+fn has_successor(keys: &[Arc<SigningKey>], now: SystemTime) -> bool {
+    keys.iter().any(|key| key.signs_from > now && !is_ahead(key, now))
 }
 
 fn in_order(mut keys: Vec<Arc<SigningKey>>) -> Arc<[Arc<SigningKey>]> {

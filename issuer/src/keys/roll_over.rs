@@ -5,22 +5,31 @@ use std::{
     time::SystemTime,
 };
 
-use super::{KeyError, KeyRing, MAX_KEYS, file, in_order, lock::Lock, signing_key::SigningKey};
+use super::{KeyError, KeyRing, MAX_KEYS, file, has_successor, in_order, lock::Lock, signing_key::SigningKey};
 
 /// How keys are replaced.
 impl KeyRing {
-    /// Makes and publishes a new key, which signs after [`publish_ahead`](Self::publish_ahead). The one that signs now
-    /// is retired then. For who does not wait until [`roll_over_every`](Self::roll_over_every) says so.
+    /// Makes and publishes a new key, which signs after [`publish_ahead`](crate::KeyRingBuilder::publish_ahead). The one
+    /// that signs now is retired then. For who does not wait until
+    /// [`roll_over_every`](crate::KeyRingBuilder::roll_over_every) says so.
     ///
     /// It blocks: the file is locked, for which it waits 5 s at the most, read and replaced, and a key is made.
     ///
     /// # Errors
     ///
-    /// When a key that does not sign yet is published already, there are 32 keys, the file cannot be locked or replaced,
-    /// or no key can be made. Nothing has changed then.
+    /// When a key that will sign soon is published already (one that lies [further ahead](Self#clocks-that-are-wrong) is in
+    /// nobody's way), `now` is before the time of every key, there are 32 keys, the file cannot be locked or replaced, or no
+    /// key can be made. Nothing has changed then.
     pub fn roll_over(&self, now: SystemTime) -> Result<(), KeyError> {
         self.change(|keys| {
-            if keys.iter().any(|key| key.signs_from > now) {
+            // It would sign at once by this clock, and by the others never.
+            if keys.iter().all(|key| key.signs_from > now) {
+                return Err(KeyError::new(
+                    "the time of every key is yet to come by this clock: set it, or, if it is right, replace the keys as \
+                     compromised ones are",
+                ));
+            }
+            if has_successor(keys, now) {
                 return Err(KeyError::new(
                     "a new key is published already, and has not begun to sign",
                 ));

@@ -4,7 +4,7 @@ use std::{
     path::Path,
     sync::{Arc, Barrier, Mutex},
     thread,
-    time::Duration,
+    time::UNIX_EPOCH,
 };
 
 use http::{Method, Request, StatusCode, header};
@@ -18,6 +18,8 @@ use serde_json::{Value, json};
 use tower::ServiceExt as _;
 use tracing::field::{Field, Visit};
 use tracing_subscriber::{Layer, Registry, layer::SubscriberExt as _};
+
+mod clocks;
 
 use super::*;
 
@@ -128,9 +130,9 @@ fn an_algorithm_that_no_keys_are_made_for_is_a_set_up_error() {
 
 #[test]
 fn a_new_key_is_published_at_once_and_signs_only_after_the_time_ahead() {
-    let keys = KeyRing::generate(Algorithm::ES256)
-        .unwrap()
+    let keys = KeyRing::builder()
         .publish_ahead(Duration::from_secs(60))
+        .generate(Algorithm::ES256)
         .unwrap();
     let old = kids(&keys, at(0));
     keys.roll_over(at(0)).unwrap();
@@ -142,11 +144,11 @@ fn a_new_key_is_published_at_once_and_signs_only_after_the_time_ahead() {
 
 #[test]
 fn a_retired_key_is_published_until_its_last_token_and_the_difference_of_clocks_are_over() {
-    let keys = KeyRing::generate(Algorithm::ES256)
-        .unwrap()
+    let keys = KeyRing::builder()
         .publish_ahead(Duration::from_secs(60))
-        .unwrap()
-        .keep_retired(Duration::from_secs(1000));
+        .keep_retired(Duration::from_secs(1000))
+        .generate(Algorithm::ES256)
+        .unwrap();
     let last = signed(&keys, at(59));
     keys.roll_over(at(0)).unwrap();
     // 60 s ahead, 1000 s of life, 300 s between clocks.
@@ -161,9 +163,10 @@ fn a_retired_key_is_published_until_its_last_token_and_the_difference_of_clocks_
 
 #[test]
 fn a_retired_key_stays_for_as_long_as_the_tokens_live_whatever_was_said() {
-    let keys = KeyRing::generate(Algorithm::ES256)
-        .unwrap()
-        .keep_retired(Duration::ZERO);
+    let keys = KeyRing::builder()
+        .keep_retired(Duration::ZERO)
+        .generate(Algorithm::ES256)
+        .unwrap();
     keys.outlive(Duration::from_secs(1000)).unwrap();
     keys.roll_over(at(0)).unwrap();
     assert_eq!(kids(&keys, at(3600 + 1299)).len(), 2);
@@ -172,20 +175,29 @@ fn a_retired_key_stays_for_as_long_as_the_tokens_live_whatever_was_said() {
 
 #[test]
 fn keys_that_would_come_faster_than_they_can_be_forgotten_are_a_set_up_error() {
-    let keys = || {
-        let keys = KeyRing::generate(Algorithm::ES256).unwrap().roll_over_every(DAY);
-        keys.unwrap()
-    };
+    let builder = KeyRing::builder().roll_over_every(DAY);
+    let keys = || builder.clone().generate(Algorithm::ES256).unwrap();
     // 30 days, less one hour ahead and 300 s between clocks.
     let most = 30 * DAY - Duration::from_secs(3600 + 300);
     keys().outlive(most).unwrap();
-    let error = keys().outlive(most + Duration::from_secs(1)).unwrap_err();
-    assert_eq!(
-        error.to_string(),
-        "roll_over_every: expected 86401 s at least, as retired keys are kept for 2588101 s and a ring has 32 keys, got \
-         86400 s"
-    );
-    keys().roll_over_by_hand_alone().outlive(366 * DAY).unwrap();
+    builder.clone().keep_retired(most).generate(Algorithm::ES256).unwrap();
+    let longer = most + Duration::from_secs(1);
+    for error in [
+        keys().outlive(longer).unwrap_err(),
+        builder
+            .clone()
+            .keep_retired(longer)
+            .generate(Algorithm::ES256)
+            .unwrap_err(),
+    ] {
+        assert_eq!(
+            error.to_string(),
+            "roll_over_every: expected 86401 s at least, as retired keys are kept for 2588101 s and a ring has 32 keys, \
+             got 86400 s"
+        );
+    }
+    let by_hand = builder.roll_over_by_hand_alone().generate(Algorithm::ES256).unwrap();
+    by_hand.outlive(366 * DAY).unwrap();
 }
 
 #[test]
@@ -200,8 +212,8 @@ fn a_second_roll_over_waits_for_the_first() {
 
 #[test]
 fn keys_roll_over_by_age_once() {
-    let keys = KeyRing::generate(Algorithm::ES256).unwrap().keep_retired(365 * DAY);
-    let keys = keys.roll_over_every(DAY).unwrap();
+    let keys = KeyRing::builder().keep_retired(10 * DAY).roll_over_every(DAY);
+    let keys = keys.generate(Algorithm::ES256).unwrap();
     for (now, count) in [
         (0, 1),
         (86_399, 1),
@@ -226,7 +238,10 @@ fn unless_told_otherwise_keys_roll_over_every_90_days() {
 
 #[test]
 fn rolled_over_by_hand_alone_a_key_signs_for_ever_and_retired_ones_are_forgotten() {
-    let keys = KeyRing::generate(Algorithm::ES256).unwrap().roll_over_by_hand_alone();
+    let keys = KeyRing::builder()
+        .roll_over_by_hand_alone()
+        .generate(Algorithm::ES256)
+        .unwrap();
     keys.upkeep(at(0)).unwrap();
     keys.upkeep(at(100 * 365 * 86_400)).unwrap();
     assert_eq!(kids(&keys, at(0)).len(), 1);
@@ -238,36 +253,52 @@ fn rolled_over_by_hand_alone_a_key_signs_for_ever_and_retired_ones_are_forgotten
 #[test]
 fn the_time_between_roll_overs_has_bounds() {
     for seconds in [0, 3599, 3 * 366 * 86_400 + 1] {
-        let keys = KeyRing::generate(Algorithm::EdDSA).unwrap();
-        let error = keys.roll_over_every(Duration::from_secs(seconds)).unwrap_err();
+        let keys = KeyRing::builder().roll_over_every(Duration::from_secs(seconds));
+        let error = keys.generate(Algorithm::EdDSA).unwrap_err();
         assert_eq!(error.option(), "roll_over_every");
     }
 }
 
 #[test]
 fn keys_sign_for_as_long_as_they_are_published_ahead_in_whichever_order_the_two_are_set() {
-    let keys = || KeyRing::generate(Algorithm::EdDSA).unwrap();
     let ahead = Duration::from_secs(7200);
-    let error = keys()
-        .publish_ahead(ahead)
-        .unwrap()
-        .roll_over_every(2 * ahead - Duration::from_secs(1));
-    assert_eq!(
-        error.unwrap_err().to_string(),
-        "roll_over_every: expected 14400 s at least, twice publish_ahead, got 14399 s: set publish_ahead first, or roll \
-         over less often"
-    );
-    let error = keys()
-        .roll_over_every(2 * ahead)
-        .unwrap()
-        .publish_ahead(ahead + Duration::from_secs(1));
-    assert_eq!(
-        error.unwrap_err().to_string(),
-        "publish_ahead: expected 7200 s at the most, half of roll_over_every, got 7201 s: set roll_over_every first, or \
-         publish for less long"
-    );
-    keys().publish_ahead(ahead).unwrap().roll_over_every(2 * ahead).unwrap();
-    keys().roll_over_every(2 * ahead).unwrap().publish_ahead(ahead).unwrap();
+    let short = 2 * ahead - Duration::from_secs(1);
+    for builder in [
+        KeyRing::builder().publish_ahead(ahead).roll_over_every(short),
+        KeyRing::builder().roll_over_every(short).publish_ahead(ahead),
+    ] {
+        assert_eq!(
+            builder.clone().generate(Algorithm::EdDSA).unwrap_err().to_string(),
+            "roll_over_every: expected 14400 s at least, twice publish_ahead, got 14399 s: roll over less often, or \
+             publish for less long"
+        );
+        builder.roll_over_every(2 * ahead).generate(Algorithm::EdDSA).unwrap();
+    }
+}
+
+#[test]
+fn options_that_cannot_be_make_no_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let keys = KeyRing::builder().publish_ahead(Duration::ZERO);
+    let error = keys
+        .open(folder.path().join("keys.json"), Algorithm::EdDSA)
+        .unwrap_err();
+    assert_eq!(error.to_string(), "publish_ahead: expected 60 s to 604800 s, got 0 s");
+    assert_eq!(names(folder.path()), [""; 0]);
+}
+
+#[test]
+fn rings_of_one_builder_have_the_same_options_and_nothing_else_in_common() {
+    let builder = KeyRing::builder().publish_ahead(Duration::from_secs(60));
+    let rings = [(); 2].map(|()| builder.clone().generate(Algorithm::ES256).unwrap());
+    rings[0].outlive(2 * DAY).unwrap();
+    let [keep, unchanged] = rings.each_ref().map(|keys| keys.times().keep_retired);
+    assert_eq!((keep, unchanged), (2 * DAY, DAY));
+    assert_ne!(signed_by(&rings[0], at(0)), signed_by(&rings[1], at(0)));
+    for keys in &rings {
+        keys.roll_over(at(0)).unwrap();
+        assert_eq!(signed_by(keys, at(60)), kids(keys, at(0))[1]);
+    }
 }
 
 #[test]
@@ -288,9 +319,10 @@ fn a_clock_that_is_set_back_before_all_keys_leaves_one_that_signs_and_is_publish
 
 #[test]
 fn there_are_never_more_than_32_keys() {
-    let keys = KeyRing::generate(Algorithm::EdDSA)
-        .unwrap()
-        .keep_retired(Duration::from_secs(86_400 * 365));
+    let keys = KeyRing::builder()
+        .keep_retired(365 * DAY)
+        .generate(Algorithm::EdDSA)
+        .unwrap();
     for hour in 0..31 {
         keys.roll_over(at(hour * 3600)).unwrap();
     }
@@ -301,8 +333,8 @@ fn there_are_never_more_than_32_keys() {
 #[test]
 fn the_time_ahead_has_bounds() {
     for seconds in [0, 59, 7 * 86_400 + 1] {
-        let keys = KeyRing::generate(Algorithm::EdDSA).unwrap();
-        let error = keys.publish_ahead(Duration::from_secs(seconds)).unwrap_err();
+        let keys = KeyRing::builder().publish_ahead(Duration::from_secs(seconds));
+        let error = keys.generate(Algorithm::EdDSA).unwrap_err();
         assert_eq!(error.option(), "publish_ahead");
     }
 }
@@ -330,9 +362,9 @@ fn the_age_of_a_key_outlives_a_restart() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("keys.json");
     for (now, count) in [(0, 1), (86_399, 1), (86_400, 2)] {
-        let keys = KeyRing::open(&path, Algorithm::ES256)
-            .unwrap()
+        let keys = KeyRing::builder()
             .roll_over_every(DAY)
+            .open(&path, Algorithm::ES256)
             .unwrap();
         keys.upkeep(at(now)).unwrap();
         assert_eq!(kids(&keys, at(now)).len(), count, "{now}");
@@ -383,8 +415,8 @@ fn rings_that_do_the_upkeep_of_one_file_at_once_make_one_successor_and_lose_no_k
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("keys.json");
     let open = || {
-        let keys = KeyRing::open(&path, Algorithm::ES256).unwrap().keep_retired(365 * DAY);
-        keys.roll_over_every(DAY).unwrap()
+        let keys = KeyRing::builder().keep_retired(20 * DAY).roll_over_every(DAY);
+        keys.open(&path, Algorithm::ES256).unwrap()
     };
     let rings: Vec<_> = (0..8).map(|_| open()).collect();
     rings[0].upkeep(at(0)).unwrap();
@@ -434,9 +466,9 @@ fn where_nothing_can_be_locked_keys_are_read_and_sign_and_a_change_is_an_error()
     fs::remove_file(folder.path().join("keys.json.lock")).unwrap();
     // Not even the superuser writes to a folder as to a file.
     fs::create_dir(folder.path().join("keys.json.lock")).unwrap();
-    let keys = KeyRing::open(&path, Algorithm::ES256)
-        .unwrap()
+    let keys = KeyRing::builder()
         .roll_over_every(DAY)
+        .open(&path, Algorithm::ES256)
         .unwrap();
     let before = kids(&keys, at(0));
     keys.reread().unwrap();
@@ -607,9 +639,9 @@ async fn asked(endpoint: &JwksEndpoint, request: Request<()>) -> (http::response
 #[tokio::test]
 async fn the_set_is_served_with_its_media_type_and_may_be_remembered_for_less_than_the_time_ahead() {
     for (ahead, max_age) in [(60, "public, max-age=30"), (3600, "public, max-age=300")] {
-        let keys = KeyRing::generate(Algorithm::ES256)
-            .unwrap()
+        let keys = KeyRing::builder()
             .publish_ahead(Duration::from_secs(ahead))
+            .generate(Algorithm::ES256)
             .unwrap();
         let endpoint = JwksEndpoint::new(keys.clone()).clock(TestClock::at(at(0)));
         let (parts, body) = asked(&endpoint, Request::new(())).await;

@@ -22,7 +22,7 @@ impl TokenIssuer {
     /// Keeps house, for as long as it is polled: every 30 s it tells the list of revocations what the store knows, because a
     /// process was stopped in between, the list could not be reached, or another process has told a list of its own;
     /// deletes what has expired; and sees to the keys: it has what another process has changed in their file, and, on a
-    /// thread that may block, rolls over when [the time has come](crate::KeyRing::roll_over_every) and forgets retired
+    /// thread that may block, rolls over when [the time has come](crate::KeyRingBuilder::roll_over_every) and forgets retired
     /// ones. Each of these is done whether or not the others fail, and an error is the event `upkeep_failed`. Spawn it, or
     /// poll it beside the server; dropping it does no harm. Any number of processes may run it.
     ///

@@ -36,8 +36,8 @@ struct Process {
 impl Process {
     /// One that rolls over every day.
     async fn start(file: &Path, store: &Breakable, clock: &TestClock) -> Self {
-        let keys = KeyRing::open(file, Algorithm::ES256).unwrap();
-        let keys = keys.roll_over_every(DAY).unwrap();
+        let keys = KeyRing::builder().roll_over_every(DAY);
+        let keys = keys.open(file, Algorithm::ES256).unwrap();
         let list = MemoryRevocationList::new(terms()).clock(clock.clone());
         let access = AccessTokens::jwt(keys.clone(), list.clone()).unwrap();
         let builder = TokenIssuer::builder(ISSUER, API, store.clone(), access).unwrap();
@@ -250,8 +250,8 @@ fn after(days: u32) -> SystemTime {
 }
 
 fn open(file: &Path) -> KeyRing {
-    let keys = KeyRing::open(file, Algorithm::ES256).unwrap().keep_retired(365 * DAY);
-    keys.roll_over_every(DAY).unwrap()
+    let keys = KeyRing::builder().keep_retired(25 * DAY).roll_over_every(DAY);
+    keys.open(file, Algorithm::ES256).unwrap()
 }
 
 #[test]
