@@ -212,11 +212,37 @@ pub enum Trouble {
     BadRequest,
     /// The form does not come from a page of ours.
     CrossSite,
-    /// Too many tries to log in, or too many codes for one user; how long to wait for the next one.
-    TooManyAttempts {
-        /// How long.
+    /// Something was tried too often (RFC 6585 §4).
+    #[non_exhaustive]
+    RateLimited {
+        /// What there was too much of.
+        limit: Limit,
+        /// How long it is until the next one is looked at.
         wait: Duration,
     },
     /// Something that is needed does not answer.
     Unavailable,
+}
+
+/// What there was too much of. The options that set the limits are those of the
+/// [builder](crate::server::AuthorizationServerBuilder).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Limit {
+    /// Failed log-ins under one username. They count whether there is such a user or not, so that the page does not tell.
+    Login,
+    /// Failed log-ins from one peer, under any usernames.
+    Peer,
+    /// Codes, or access tokens in the URL, that a user was granted for one client. Nothing has failed.
+    Codes,
+}
+
+impl Limit {
+    pub(in crate::server) fn as_str(self) -> &'static str {
+        match self {
+            Self::Login => "login",
+            Self::Peer => "peer",
+            Self::Codes => "codes",
+        }
+    }
 }
