@@ -184,7 +184,8 @@ impl ClientAuthentication {
         Ok(match proof {
             Proof::Basic { raw, decoded } => {
                 // Many clients leave the encoding out.
-                let is_right = has_secret(client, decoded) | has_secret(client, raw);
+                let decoded = decoded.as_deref().is_some_and(|secret| has_secret(client, secret));
+                let is_right = decoded | has_secret(client, raw);
                 uses(client, ClientAuthMethod::ClientSecretBasic).and(right(is_right))
             }
             Proof::Post(secret) => {

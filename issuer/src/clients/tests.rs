@@ -284,6 +284,18 @@ async fn identifier_and_secret_are_form_decoded_and_a_secret_is_also_taken_as_it
 }
 
 #[tokio::test]
+async fn what_is_not_in_the_encoding_of_forms_is_taken_as_it_stands_and_not_repaired() {
+    let world = World::new();
+    let (id, odd) = ("100%+1", "100% 0123456789 0123456789 0123456789");
+    world.clients.insert(Client::with_secret(id, &secret(odd)).unwrap());
+    assert_eq!(world.basic("100%25%2B1", odd).await.unwrap(), id);
+    assert_eq!(world.basic(id, odd).await.unwrap(), id);
+    // Half of it in the encoding: a reader that repairs would take the sign for itself, and `+` for a space.
+    is_refused(world.basic(id, "100%+0123456789+0123456789+0123456789").await);
+    is_refused(world.basic("100%%2B1", odd).await);
+}
+
+#[tokio::test]
 async fn each_of_several_secrets_is_good_until_only_one_is_kept() {
     let world = World::new();
     let both = Client::with_secret("c", &secret(SECRET))
