@@ -16,6 +16,9 @@ pub use self::default::DefaultPages;
 /// too. A form posts to its `action`, in the encoding that forms have by default, and has all the `hidden` fields as they are;
 /// without them it is refused.
 ///
+/// What there is to say may become more: [`LoginProblem`], [`LogoutPage`], [`Trouble`] and [`Limit`] may get further variants. Give
+/// a model with one that your pages do not know to [`DefaultPages`].
+///
 /// The policy of contents allows no scripts, no frames, and nothing from other hosts; a page can have [styles](Page::style),
 /// and files of [its own host](Page::own_files).
 pub trait Pages: Send + Sync + 'static {
@@ -175,6 +178,7 @@ pub struct GoOnPage<'a> {
 
 /// What the page shows where somebody logs out of the server.
 #[derive(Debug)]
+#[non_exhaustive]
 pub enum LogoutPage<'a> {
     /// Asks whether they want to: a form with one button, and nothing to fill in.
     #[non_exhaustive]
