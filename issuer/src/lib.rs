@@ -74,8 +74,8 @@
 //! - A new password and a disabled account end no session: [`logout_everywhere`](TokenIssuer::logout_everywhere) belongs to both;
 //!   as [`revoke_client`](TokenIssuer::revoke_client) does to a client that is removed.
 //! - TLS ends before it; several processes share store, file of keys, [`SealingKey`](server::SealingKey), and a list on Redis.
-//! - [`server::AuthorizationServer`] takes the whole path: with axum it is a `fallback_service`, and not nested. Who shares a computer
-//!   needs a link to its `/logout`. Clients in browsers need CORS for `/token`, which the README shows.
+//! - [`server::AuthorizationServer`] takes the whole path: with axum it is a `fallback_service`, and not nested; a route
+//!   of the application that has one of its paths hides the server's. Who shares a computer needs a link to its `/logout`. Clients in browsers need CORS for `/token`, which the README shows.
 //!
 //! # Seeing what happens
 //!
