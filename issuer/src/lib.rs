@@ -1,8 +1,8 @@
 //! Issues OAuth 2.0 tokens and takes them back: token stores, refresh tokens with rotation, log-out of one session and of all,
 //! introspection and revocation endpoints, and a whole authorization server with its login page.
 //!
-//! The other half is [`resource_protector`], which checks the tokens. This crate uses its public items only, and either can be used
-//! without the other.
+//! The other half is [`resource_protector`], which checks the tokens and needs nothing of this crate. This one is built on its public
+//! items, and used together with it.
 //!
 //! ```
 //! use std::time::Duration;
