@@ -4,8 +4,9 @@
 //! cargo run -p resource-protector-issuer --example issuer_quickstart
 //! ```
 //!
-//! It listens on port 8000 unless `PORT` says another (0: any that is free), and keeps everything in `quickstart-8000.db`
-//! (`DATABASE`) and `quickstart.keys` (`KEYS`). Delete both to start over.
+//! It listens on port 8000 unless `PORT` says another (0: any that is free), and keeps everything in `quickstart-8000.db`, by the
+//! port (`DATABASE`), and `quickstart.keys` (`KEYS`), in the folder where it is started. Delete both, and what begins with their
+//! names, to start over.
 
 use std::{env, error::Error, time::Duration};
 
@@ -92,7 +93,10 @@ curl -i -H "Authorization: Bearer $(take access_token)" {url}/me                
 async fn main() -> Result<(), Box<dyn Error>> {
     let setting = |name, default: &str| env::var(name).unwrap_or_else(|_| default.to_owned());
     let port: u16 = setting("PORT", "8000").parse()?;
-    let listener = tokio::net::TcpListener::bind(("127.0.0.1", port)).await?;
+    let listener = tokio::net::TcpListener::bind(("127.0.0.1", port)).await;
+    let listener = listener.map_err(|error| {
+        format!("cannot listen on 127.0.0.1:{port}: {error}. Set PORT to another port, or to 0 for any that is free")
+    })?;
     let url = format!("http://{}", listener.local_addr()?);
     let audience = format!("{url}/me");
 
@@ -136,7 +140,8 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let protector = ResourceProtectorLayer::new(JwtValidator::discover(&url, &audience)?).revocation(revoked);
     let api = Router::new()
         .route("/me", get(me).layer(require_scope("profile")))
-        .route("/logout", post(log_out))
+        // Not `/logout`, which is the server's page: a route of the application would hide it.
+        .route("/logout-session", post(log_out))
         .route("/logout-everywhere", post(log_out_everywhere))
         .route_layer(protector);
     let app = Router::new()

@@ -27,7 +27,8 @@ pub(crate) fn pairs(encoded: &[u8], most: usize) -> Result<Vec<(String, String)>
     Ok(pairs)
 }
 
-fn decoded(text: &[u8]) -> Option<String> {
+/// One name or value; `None` when it is not in this encoding, or not UTF-8.
+pub(crate) fn decoded(text: &[u8]) -> Option<String> {
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text.iter().copied();
     while let Some(byte) = rest.next() {

@@ -1,8 +1,8 @@
 //! Issues OAuth 2.0 tokens and takes them back: token stores, refresh tokens with rotation, log-out of one session and of all,
 //! introspection and revocation endpoints, and a whole authorization server with its login page.
 //!
-//! The other half is [`resource_protector`], which checks the tokens. This crate uses its public items only, and either can be used
-//! without the other.
+//! The other half is [`resource_protector`], which checks the tokens and needs nothing of this crate. This one is built on its public
+//! items, and used together with it.
 //!
 //! ```
 //! use std::time::Duration;
@@ -60,7 +60,7 @@
 //! | a way to get tokens that no standard has | [`grants::Grant`] |
 //! | keys, which roll over by themselves | [`KeyRing`] |
 //! | users and clients | [`users::StoredUsers`], [`clients::StoredClients`], [`clients::MemoryClients`], or your own by [`users::UserDirectory`] and [`clients::ClientRegistry`] |
-//! | a limit for failed attempts in a log-in of your own | [`attempts::Attempts`] |
+//! | a limit for failed attempts in a log-in of your own | [`rate_limit::RateLimit`] |
 //! | to share tokens with a Python service | [`profiles`] |
 //!
 //! Where it is kept is said by a [`store::Store`]; the module has a table of what survives what.
@@ -74,8 +74,8 @@
 //! - A new password and a disabled account end no session: [`logout_everywhere`](TokenIssuer::logout_everywhere) belongs to both;
 //!   as [`revoke_client`](TokenIssuer::revoke_client) does to a client that is removed.
 //! - TLS ends before it; several processes share store, file of keys, [`SealingKey`](server::SealingKey), and a list on Redis.
-//! - [`server::AuthorizationServer`] takes the whole path: with axum it is a `fallback_service`, and not nested. Who shares a computer
-//!   needs a link to its `/logout`. Clients in browsers need CORS for `/token`, which the README shows.
+//! - [`server::AuthorizationServer`] takes the whole path: with axum it is a `fallback_service`, and not nested; a route
+//!   of the application that has one of its paths hides the server's. Who shares a computer needs a link to its `/logout`. Clients in browsers need CORS for `/token`, which the README shows.
 //!
 //! # Seeing what happens
 //!
@@ -95,7 +95,7 @@
 //! | | `logged_in` | info | `client_id` | somebody has logged in at the server, for a request of this client |
 //! | | `logged_out` | info | | somebody has logged out of the server, or uses another account |
 //! | | `consent_given`, `consent_refused` | info | `client_id` | a user has allowed the client what it asks for, or has not |
-//! | | `too_many_attempts` | warn | `limit`, `client_id` | somebody has to wait, after failed log-ins of one user (`limit` is `login`) or of one peer (`peer`), or codes for one user (`codes`) |
+//! | | `rate_limited` | warn | `limit`, `client_id` | somebody has to wait: the [limit](server::pages::Limit) is reached of failed log-ins of one user (`limit` is `login`) or of one peer (`peer`), or codes for one user (`codes`) |
 //! | | | warn | `error` | nobody can be asked: the store, the users or the clients do not answer |
 //! | `resource_protector_issuer::upkeep` | `upkeep_failed` | warn | `error` | it is tried again in 30 s; until then a revocation may be unknown to the list, or a key live longer than it should |
 //! | | `revocation_unusable` | error | `error` | the list will never take a revocation that the store has: what it concerns stays good where only the list is looked at |
@@ -106,7 +106,7 @@
 //! | | `compromised_keys_replaced` | warn | `kid`, `alg` | this key is in the place of all others, whose tokens are refused |
 //! | `resource_protector_issuer::endpoints` | | warn, error, debug | `error` | a token cannot be judged (503); none can be issued as this server is set up (500); a form broke off |
 //! | `resource_protector_issuer::clients` | `client_refused` | info | `client_id`, `reason` | a client is refused with 401: a wrong secret or assertion, or another way than its own; without `client_id` if there is no such client |
-//! | | `too_many_attempts` | warn | `client_id`, as before | a client is refused with 429: there were too many wrong secrets or assertions |
+//! | | `rate_limited` | warn | `client_id`, as before | a client is refused with 429: there were too many wrong secrets or assertions |
 //! | | | warn | `error` | a client cannot be looked up |
 //! | `resource_protector_issuer::users` | | warn | `error` | a password's hash that was made anew is not kept |
 //! | `resource_protector_issuer::grants` | | warn | `error` | no password can be checked, by the password grant |
@@ -116,7 +116,6 @@
 #![warn(missing_docs)]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
-pub mod attempts;
 pub mod clients;
 pub mod endpoints;
 mod form_encoding;
@@ -124,6 +123,7 @@ pub mod grants;
 mod keys;
 pub mod profiles;
 mod random;
+pub mod rate_limit;
 pub mod server;
 mod setup;
 pub mod store;

@@ -34,7 +34,7 @@ pub struct TokenDraft<F> {
 }
 
 /// The format of a token that only its issuer can read: a random name for what the introspection endpoint tells.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub struct Opaque(());
 
 /// Members to set, or with `None` to remove.

@@ -11,8 +11,8 @@ use super::{
     credentials::{Credentials, Proof, refused},
 };
 use crate::{
-    attempts::{Attempts, TooMany},
     endpoints::{Form, OAuthError},
+    rate_limit::{RateLimit, TooMany},
     setup::within,
     store::Store,
 };
@@ -41,13 +41,13 @@ type Peer = Arc<dyn Fn(&Parts) -> Option<String> + Send + Sync>;
 /// ahead. It counts once: its `jti` is remembered in the store until then. Its algorithm is one that goes with the
 /// registered keys. Its `typ` is `JWT`, or it has none.
 ///
-/// The log has an event for each client that is refused, `client_refused` or `too_many_attempts`, which names those clients only
+/// The log has an event for each client that is refused, `client_refused` or `rate_limited`, which names those clients only
 /// that are registered.
 #[derive(Clone)]
 pub struct ClientAuthentication {
     clients: Arc<dyn AnyClients>,
     assertions: Assertions,
-    attempts: Attempts,
+    limit: RateLimit,
     peer: Option<Peer>,
     clock: Arc<dyn Clock>,
 }
@@ -70,7 +70,7 @@ impl ClientAuthentication {
         Ok(Self {
             clients: Arc::new(clients),
             assertions: Assertions::new(issuer, Arc::new(store)),
-            attempts: Attempts::new(),
+            limit: RateLimit::default(),
             peer: None,
             clock: Arc::new(SystemClock),
         })
@@ -103,8 +103,8 @@ impl ClientAuthentication {
 
     /// Counts failures here, in place of 10 in 5 minutes.
     #[must_use]
-    pub fn attempts(mut self, attempts: Attempts) -> Self {
-        self.attempts = attempts;
+    pub fn failure_limit(mut self, failures: RateLimit) -> Self {
+        self.limit = failures;
         self
     }
 
@@ -144,29 +144,29 @@ impl ClientAuthentication {
             peer.as_deref().unwrap_or_default()
         );
         let counts = !matches!(credentials.proof, Proof::None);
-        let too_many = match self.attempts.check(&attempt, now) {
+        let too_many = match self.limit.check(&attempt, now) {
             // Where nothing is proven, nothing was guessed.
             Err(too_many) if counts => Some(too_many),
             _ => None,
         };
         if let (Some(too_many), Some(_)) = (too_many, &peer) {
-            return Err(too_many_attempts(client.as_ref(), too_many));
+            return Err(rate_limited(client.as_ref(), too_many));
         }
         // Otherwise, whoever failed may be anybody. A proof that is right was not guessed, and strangers lock nobody out.
         let judged = self.prove(client.as_ref(), &credentials.proof, parts, now).await?;
         match (judged, client) {
             (Ok(()), Some(client)) => {
                 if counts && too_many.is_none() {
-                    self.attempts.succeeded(&attempt);
+                    self.limit.forget(&attempt);
                 }
                 Ok(client)
             }
             (judged, client) => {
                 if counts {
-                    self.attempts.failed(&attempt, now);
+                    self.limit.count(&attempt, now);
                 }
                 Err(match too_many {
-                    Some(too_many) => too_many_attempts(client.as_ref(), too_many),
+                    Some(too_many) => rate_limited(client.as_ref(), too_many),
                     None => client_refused(client.as_ref(), judged.err().unwrap_or(UNKNOWN)),
                 })
             }
@@ -184,7 +184,8 @@ impl ClientAuthentication {
         Ok(match proof {
             Proof::Basic { raw, decoded } => {
                 // Many clients leave the encoding out.
-                let is_right = has_secret(client, decoded) | has_secret(client, raw);
+                let decoded = decoded.as_deref().is_some_and(|secret| has_secret(client, secret));
+                let is_right = decoded | has_secret(client, raw);
                 uses(client, ClientAuthMethod::ClientSecretBasic).and(right(is_right))
             }
             Proof::Post(secret) => {
@@ -239,10 +240,10 @@ fn client_refused(client: Option<&Client>, reason: &'static str) -> OAuthError {
     refused()
 }
 
-fn too_many_attempts(client: Option<&Client>, too_many: TooMany) -> OAuthError {
+fn rate_limited(client: Option<&Client>, too_many: TooMany) -> OAuthError {
     tracing::warn!(
         target: "resource_protector_issuer::clients",
-        event = "too_many_attempts",
+        event = "rate_limited",
         client_id = client.map(Client::id),
         "there were too many failed attempts to authenticate as a client"
     );

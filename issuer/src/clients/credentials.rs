@@ -9,7 +9,10 @@ use base64::{
 use http::{HeaderValue, header::AUTHORIZATION, request::Parts};
 use serde::Deserialize;
 
-use crate::endpoints::{ErrorCode, Form, OAuthError};
+use crate::{
+    endpoints::{ErrorCode, Form, OAuthError},
+    form_encoding::decoded,
+};
 
 /// `client_assertion_type` (RFC 7523 §2.2).
 const JWT_BEARER: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
@@ -27,10 +30,10 @@ pub(super) struct Credentials<'a> {
 }
 
 pub(super) enum Proof<'a> {
-    /// A secret by HTTP Basic: as it stands there, and decoded.
+    /// A secret by HTTP Basic: as it stands there, and decoded, if it is in the encoding of forms.
     Basic {
         raw: String,
-        decoded: String,
+        decoded: Option<String>,
     },
     /// A secret in the form.
     Post(&'a str),
@@ -101,7 +104,8 @@ fn two_names() -> OAuthError {
     OAuthError::invalid_request("client_id is another one than that which authenticates")
 }
 
-/// Identifier and secret, each form-encoded before (RFC 6749 §2.3.1).
+/// Identifier and secret, each form-encoded before (RFC 6749 §2.3.1). Many clients leave the encoding out: an identifier that
+/// is not in it is taken as it stands, and nothing is repaired.
 fn basic(header: &HeaderValue) -> Option<(String, Proof<'static>)> {
     let (scheme, credentials) = header.to_str().ok()?.split_once(' ')?;
     if !scheme.eq_ignore_ascii_case("basic") {
@@ -111,15 +115,9 @@ fn basic(header: &HeaderValue) -> Option<(String, Proof<'static>)> {
     let (id, secret) = credentials.split_once(':')?;
     let proof = Proof::Basic {
         raw: secret.to_owned(),
-        decoded: form_decoded(secret),
+        decoded: decoded(secret.as_bytes()),
     };
-    Some((form_decoded(id), proof))
-}
-
-fn form_decoded(text: &str) -> String {
-    let form = format!("={}", text.replace('&', "%26"));
-    let mut values = form_urlencoded::parse(form.as_bytes());
-    values.next().map(|(_, value)| value.into_owned()).unwrap_or_default()
+    Some((decoded(id.as_bytes()).unwrap_or_else(|| id.to_owned()), proof))
 }
 
 /// Whose assertion it says it is. Nothing is verified yet: it only says whose keys to look for.

@@ -16,8 +16,8 @@ use std::sync::Arc;
 
 use super::{Grant, GrantRequest};
 use crate::{
-    attempts::Attempts,
     endpoints::{ErrorCode, OAuthError},
+    rate_limit::RateLimit,
     tokens::{IssuedTokens, LoginGround, TokenRequest},
     users::{AnyUserDirectory, UserDirectory, Username},
 };
@@ -29,7 +29,7 @@ use crate::{
 #[derive(Clone)]
 pub struct Password {
     users: Arc<dyn AnyUserDirectory>,
-    attempts: Attempts,
+    limit: RateLimit,
 }
 
 impl Password {
@@ -40,14 +40,14 @@ impl Password {
     pub fn new(users: impl UserDirectory) -> Self {
         Self {
             users: Arc::new(users),
-            attempts: Attempts::new(),
+            limit: RateLimit::default(),
         }
     }
 
     /// Counts wrong passwords here, in place of 10 in 5 minutes.
     #[must_use]
-    pub fn attempts(mut self, attempts: Attempts) -> Self {
-        self.attempts = attempts;
+    pub fn failure_limit(mut self, failures: RateLimit) -> Self {
+        self.limit = failures;
         self
     }
 }
@@ -76,7 +76,7 @@ impl Grant for Password {
         let name = Username::parse(username);
         let name = name.as_ref().map_or("", Username::as_str);
         let attempt = self
-            .attempts
+            .limit
             .begin(&format!("password\n{name}"), now)
             .map_err(|refused| OAuthError::too_many(refused.retry_after))?;
         let user = match self.users.authenticate(username, password).await {

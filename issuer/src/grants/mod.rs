@@ -6,7 +6,7 @@ mod client_credentials;
 pub mod legacy;
 mod refresh_token;
 
-use std::{future::Future, pin::Pin};
+use std::{fmt, future::Future, pin::Pin};
 
 pub use self::{
     authorization_code::AuthorizationCode, client_credentials::ClientCredentials, refresh_token::RefreshToken,
@@ -63,6 +63,16 @@ pub struct GrantRequest<'a> {
     client: &'a Client,
     form: &'a Form,
     issuer: &'a TokenIssuer,
+}
+
+impl fmt::Debug for GrantRequest<'_> {
+    /// Of the parameters the names only.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("GrantRequest")
+            .field("client", &self.client)
+            .field("form", &self.form)
+            .finish_non_exhaustive()
+    }
 }
 
 impl<'a> GrantRequest<'a> {

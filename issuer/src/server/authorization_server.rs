@@ -40,6 +40,9 @@ pub(super) const LOGOUT: &str = "/logout";
 /// origin may read them and the keys, and nothing else: the package's README shows how `/token` and `/revoke` are opened to clients
 /// in browsers. Everything else is 404. With axum: `Router::new().fallback_service(server)`, not nested, because it takes the whole path.
 ///
+/// **All these paths are the server's.** A route of the application goes before the fallback: one for `/logout`, say, hides the page
+/// of the server, and nobody can end the log-in there.
+///
 /// `/logout` is for links: a page whose button ends the log-in of this browser, so that the next client is asked for a password
 /// again, and a cookie that was copied is good no more. It ends no session of a client, which has its own log-out, and reads no
 /// parameter, so nobody is led on from there. The log-out that a client begins (OpenID Connect RP-Initiated Logout) is not there;

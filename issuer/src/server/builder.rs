@@ -17,11 +17,11 @@ use super::{
     pages::{DefaultPages, Pages},
 };
 use crate::{
-    attempts::Attempts,
     clients::{Client, ClientAuthentication, ClientRegistry},
     endpoints::{IntrospectionEndpoint, RevocationEndpoint, TokenEndpoint},
     grants::{AuthorizationCode, ClientCredentials, Grant, RefreshToken},
     keys::JwksEndpoint,
+    rate_limit::RateLimit,
     setup::within,
     tokens::{ActiveToken, TokenIssuer},
     users::UserDirectory,
@@ -84,10 +84,10 @@ impl AuthorizationServer {
                     logins: Logins::new(key, LOGIN_LIFETIME),
                 },
                 clients,
-                attempts: Attempts::new(),
+                login_limit: RateLimit::default(),
                 peer: None,
-                peer_attempts: Attempts::with_limit(100, Duration::from_secs(300))?,
-                code_limit: Attempts::with_limit(100, Duration::from_secs(300))?,
+                peer_limit: RateLimit::new(100, Duration::from_secs(300))?,
+                code_limit: RateLimit::new(100, Duration::from_secs(300))?,
                 scopes: BTreeMap::new(),
                 path: format!("{path}{AUTHORIZE}"),
                 has_implicit_grant: false,
@@ -144,26 +144,26 @@ impl AuthorizationServerBuilder {
     /// Counts the failed log-ins of each [peer](Self::peer), under whatever names, here, in place of 100 in 5 min: for peers that
     /// many users share, such as the gateway of a company.
     #[must_use]
-    pub fn peer_attempts(mut self, attempts: Attempts) -> Self {
-        self.authorize.peer_attempts = attempts;
+    pub fn peer_limit(mut self, failures: RateLimit) -> Self {
+        self.authorize.peer_limit = failures;
         self
     }
 
     /// Counts failed log-ins and failed authentications of clients here, in place of 10 in 5 min.
     #[must_use]
-    pub fn attempts(mut self, attempts: Attempts) -> Self {
-        self.authentication = self.authentication.attempts(attempts.clone());
-        self.authorize.attempts = attempts;
+    pub fn failure_limit(mut self, failures: RateLimit) -> Self {
+        self.authentication = self.authentication.failure_limit(failures.clone());
+        self.authorize.login_limit = failures;
         self
     }
 
     /// Counts the codes that each user is granted for each client here, in place of 100 in 5 min; with the implicit grant,
     /// the access tokens, too. Whoever is logged in needs no password for the next code, and each leads to a session that the
-    /// store keeps for as long as its tokens may live. Beyond the limit the page for too many attempts is shown, with 429 and
+    /// store keeps for as long as its tokens may live. Beyond the limit a page says how long to wait, with 429 and
     /// `Retry-After`, until the time has passed since the first of them. A user whom a program logs in many times a minute needs
     /// a higher one.
     #[must_use]
-    pub fn code_limit(mut self, codes: Attempts) -> Self {
+    pub fn code_limit(mut self, codes: RateLimit) -> Self {
         self.authorize.code_limit = codes;
         self
     }

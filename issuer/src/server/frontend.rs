@@ -5,7 +5,9 @@ use std::sync::Arc;
 use http::{
     HeaderMap, HeaderValue, StatusCode,
     header::{RETRY_AFTER, SET_COOKIE},
+    request::Parts,
 };
+use http_body::Body;
 use resource_protector::StoreError;
 
 use super::{
@@ -16,7 +18,7 @@ use super::{
     pages::{ErrorPage, HiddenField, Pages, Trouble},
 };
 use crate::{
-    endpoints::Answer,
+    endpoints::{Answer, BoxError, Form, read},
     tokens::{TokenError, TokenIssuer},
     users::{AnyUserDirectory, User},
 };
@@ -74,6 +76,22 @@ impl Frontend {
                 answer
             }
         }
+    }
+
+    /// The form that was posted. It has to come from a page of this server: the proof in it is a second defence, which a page of
+    /// another site cannot have.
+    pub(super) async fn own_form<B>(&self, parts: &Parts, body: B) -> Result<Form, Stop>
+    where
+        B: Body,
+        B::Error: Into<BoxError>,
+    {
+        if !self.site.is_own_form(&parts.headers) {
+            return Err(self.error(StatusCode::FORBIDDEN, Trouble::CrossSite, None).into());
+        }
+        read(parts, body).await.map_err(|refused| {
+            let detail = Some(refused.description());
+            self.error(refused.status(), Trouble::BadRequest, detail).into()
+        })
     }
 
     /// The browser by its cookie; one without gets an identifier with the next page that [keeps](Self::keep) it.
@@ -139,6 +157,14 @@ impl Frontend {
     pub(super) fn error(&self, status: StatusCode, trouble: Trouble, detail: Option<&str>) -> Answer {
         let page = self.pages.error(&ErrorPage { trouble, detail });
         html(status, page, &Forms::Nowhere)
+    }
+}
+
+/// The status of a page with a form, which is shown again where the form was sent and could not be heeded.
+pub(super) fn asking(is_shown_again: bool) -> StatusCode {
+    match is_shown_again {
+        false => StatusCode::OK,
+        true => StatusCode::FORBIDDEN,
     }
 }
 

@@ -4,11 +4,11 @@ use http::{Method, StatusCode, request::Parts};
 use http_body::Body;
 
 use super::{
-    frontend::{Frontend, Stop, hidden},
+    frontend::{Frontend, Stop, asking, hidden},
     headers::{Forms, html, not_allowed},
-    pages::{LogoutPage, Trouble},
+    pages::LogoutPage,
 };
-use crate::endpoints::{Answer, BoxError, read};
+use crate::endpoints::{Answer, BoxError};
 
 /// It reads no parameter of the request: nobody is ever sent elsewhere from here.
 pub(super) struct LogoutEndpoint {
@@ -43,11 +43,7 @@ impl LogoutEndpoint {
             hidden: &hidden("logout", &proof),
             is_shown_again,
         });
-        let status = match is_shown_again {
-            false => StatusCode::OK,
-            true => StatusCode::FORBIDDEN,
-        };
-        Ok(frontend.keep(&browser, html(status, page, &Forms::Here)))
+        Ok(frontend.keep(&browser, html(asking(is_shown_again), page, &Forms::Here)))
     }
 
     async fn log_out<B>(&self, parts: &Parts, body: B) -> Result<Answer, Stop>
@@ -56,15 +52,7 @@ impl LogoutEndpoint {
         B::Error: Into<BoxError>,
     {
         let frontend = &self.frontend;
-        if !frontend.site.is_own_form(&parts.headers) {
-            return Ok(frontend.error(StatusCode::FORBIDDEN, Trouble::CrossSite, None));
-        }
-        let form = match read(parts, body).await {
-            Ok(form) => form,
-            Err(refused) => {
-                return Ok(frontend.error(refused.status(), Trouble::BadRequest, Some(refused.description())));
-            }
-        };
+        let form = frontend.own_form(parts, body).await?;
         // Whoever is disabled meanwhile may end a log-in all the same.
         let Some(login) = frontend.sealed_login(&parts.headers) else {
             return Ok(self.nobody());

@@ -9,7 +9,7 @@
 //! | `MemoryStore` | | nothing | one process |
 //! | `SqliteStore` | `sqlite` | a power cut | the processes of one machine |
 //! | `PostgresStore` | `postgres` | what a commit survives there | any |
-//! | `RedisStore` | `redis` | what Redis is told to keep, but not every failover | any |
+//! | `RedisStore`, without TLS | `redis` | what Redis is told to keep, but not every failover | any |
 //!
 //! The types of this module are all of what a store has to keep, so none of them has parts that others do not see: one more is
 //! a change that every store has to hear of.

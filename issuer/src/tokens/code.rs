@@ -57,6 +57,16 @@ impl CodeRequest {
     }
 }
 
+impl fmt::Debug for CodeRequest {
+    /// Without the subject.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("CodeRequest")
+            .field("tokens", &self.tokens)
+            .field("redirect_uri", &self.redirect_uri)
+            .finish_non_exhaustive()
+    }
+}
+
 /// What a client comes with to exchange a code (RFC 6749 §4.1.3, RFC 7636 §4.5).
 ///
 /// ```

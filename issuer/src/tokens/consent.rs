@@ -142,6 +142,10 @@ impl TokenIssuer {
     /// Withdraws what a user has allowed a client: the user is asked again, codes that the client has are good no more, and all
     /// sessions of the user that the client has begun end, with all their tokens.
     ///
+    /// The codes are those of an [`AuthorizationServer`](crate::server::AuthorizationServer). One that an application has issued by
+    /// [`issue_code`](Self::issue_code) rests on no consent that is remembered here: **it stays good until it is redeemed or over**,
+    /// and begins a session.
+    ///
     /// # Errors
     ///
     /// [`Unavailable`](super::TokenErrorKind::Unavailable) when the store or the list of revocations cannot be reached: then it

@@ -1,5 +1,7 @@
 //! What a token is worth.
 
+use std::fmt;
+
 use resource_protector::{CurrentToken, StoreError};
 use serde_json::{Map, Value, json};
 
@@ -21,6 +23,7 @@ pub struct ActiveToken {
 
 /// What a token is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum TokenUse {
     /// It opens a resource server.
     Access,
@@ -43,6 +46,16 @@ impl ActiveToken {
     /// refresh token, by which resource servers notice that it is not meant for them.
     pub fn claims(&self) -> &Map<String, Value> {
         &self.claims
+    }
+}
+
+impl fmt::Debug for ActiveToken {
+    /// Without the claims, which have the subject.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ActiveToken")
+            .field("token_use", &self.token_use)
+            .field("client_id", &self.client_id())
+            .finish_non_exhaustive()
     }
 }
 

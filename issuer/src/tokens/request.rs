@@ -1,6 +1,6 @@
 //! What a token is to be issued for.
 
-use std::time::SystemTime;
+use std::{fmt, time::SystemTime};
 
 use resource_protector::Scopes;
 use serde::Serialize;
@@ -173,6 +173,17 @@ impl TokenRequest {
     /// The `sub` of the tokens (RFC 9068 §2.2).
     pub(super) fn sub(&self) -> &str {
         self.subject.as_deref().unwrap_or(&self.client_id)
+    }
+}
+
+impl fmt::Debug for TokenRequest {
+    /// Without the subject, and without further claims, which may tell who it is.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TokenRequest")
+            .field("client_id", &self.client_id)
+            .field("scope", &self.scope)
+            .field("audience", &self.audience)
+            .finish_non_exhaustive()
     }
 }
 

@@ -1,6 +1,6 @@
 //! The token table: opaque access tokens in a store, for whoever validates them there.
 
-use std::{sync::Arc, time::SystemTime};
+use std::{fmt, sync::Arc, time::SystemTime};
 
 use resource_protector::{Clock, OpaqueToken, Scopes, StoreError, StoredToken, SystemClock, TokenStore};
 use serde_json::{Map, Value};
@@ -51,6 +51,12 @@ impl TokenTable {
     pub fn clock(mut self, clock: impl Clock) -> Self {
         self.clock = Arc::new(clock);
         self
+    }
+}
+
+impl fmt::Debug for TokenTable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TokenTable").finish_non_exhaustive()
     }
 }
 

@@ -11,7 +11,7 @@ use std::{
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use bytes::Bytes;
 use http::{Request, header};
-use http_body_util::Full;
+use http_body_util::{BodyExt as _, Full};
 use hyper_util::{client::legacy::Client, rt::TokioExecutor};
 
 use crate::servers::redis_name;
@@ -31,12 +31,7 @@ impl Drop for Example {
 
 impl Example {
     fn start(name: &str, environment: &[(&str, &str)]) -> Self {
-        let mut binary = PathBuf::from(std::env::current_exe().unwrap().parent().unwrap().parent().unwrap());
-        binary.extend(["examples", name]);
-        assert!(binary.exists(), "{}: build it with --examples", binary.display());
-        let mut process = Command::new(binary)
-            .env("LISTEN", "127.0.0.1:0")
-            .envs(environment.iter().copied())
+        let mut process = command(name, environment)
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
             .spawn()
@@ -79,9 +74,25 @@ impl Example {
     }
 }
 
+fn command(name: &str, environment: &[(&str, &str)]) -> Command {
+    let mut binary = PathBuf::from(std::env::current_exe().unwrap().parent().unwrap().parent().unwrap());
+    binary.extend(["examples", name]);
+    assert!(binary.exists(), "{}: build it with --examples", binary.display());
+    let mut command = Command::new(binary);
+    command
+        .env("LISTEN", "127.0.0.1:0")
+        .env("PORT", "0")
+        .envs(environment.iter().copied());
+    command
+}
+
+fn paste(line: &str) -> u16 {
+    answer(line).0
+}
+
 /// Does what `curl` would do with the line; understands the options the examples use, and no other.
 #[tokio::main(flavor = "current_thread")]
-async fn paste(line: &str) -> u16 {
+async fn answer(line: &str) -> (u16, String) {
     let mut request = Request::builder();
     let mut form: Option<Vec<String>> = None;
     let mut words = words(line).into_iter().skip(1);
@@ -115,13 +126,13 @@ async fn paste(line: &str) -> u16 {
     }
     let client = Client::builder(TokioExecutor::new()).build_http::<Full<Bytes>>();
     let body = Full::from(form.unwrap_or_default().join("&"));
-    let response = client.request(request.body(body).unwrap());
-    tokio::time::timeout(Duration::from_secs(30), response)
-        .await
-        .unwrap()
-        .unwrap()
-        .status()
-        .as_u16()
+    let answered = async {
+        let response = client.request(request.body(body).unwrap()).await.unwrap();
+        let status = response.status().as_u16();
+        let body = response.into_body().collect().await.unwrap().to_bytes();
+        (status, String::from_utf8(body.to_vec()).unwrap())
+    };
+    tokio::time::timeout(Duration::from_secs(30), answered).await.unwrap()
 }
 
 /// Splits a line as a shell would that knows single quotes.
@@ -146,6 +157,51 @@ fn token_table_answers_as_it_says_and_so_it_does_after_a_restart() {
         let seen = Example::start("token_table", &environment).paste(9);
         assert_eq!(seen, [200, 200, 200, 400, 200, 401, 200, 200, 401]);
     }
+}
+
+#[test]
+fn issuer_quickstart_hides_no_path_of_the_server() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = |name| folder.path().join(name).to_str().unwrap().to_owned();
+    let (database, keys) = (file("db"), file("keys"));
+    let example = Example::start("issuer_quickstart", &[("DATABASE", &database), ("KEYS", &keys)]);
+    let line = example.line().unwrap();
+    let url = line.strip_prefix("listening on ").unwrap();
+    // The API's protector would say 401.
+    for (path, status) in [
+        ("/authorize", 400),
+        ("/token", 405),
+        ("/revoke", 405),
+        ("/introspect", 405),
+        ("/jwks", 200),
+        ("/.well-known/oauth-authorization-server", 200),
+    ] {
+        assert_eq!(paste(&format!("curl {url}{path}")), status, "{path}");
+    }
+    let (status, page) = answer(&format!("curl {url}/logout"));
+    assert!(status == 200 && page.contains("Nobody is signed in"), "{status} {page}");
+    for path in ["/logout-session", "/logout-everywhere"] {
+        assert_eq!(paste(&format!("curl -X POST {url}{path}")), 401, "{path}");
+    }
+}
+
+#[test]
+fn issuer_quickstart_says_which_port_is_taken_and_what_to_do() {
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap();
+    let ended = command("issuer_quickstart", &[("PORT", &address.port().to_string())])
+        .current_dir(tempfile::tempdir().unwrap().path())
+        .output()
+        .unwrap();
+    let said = String::from_utf8(ended.stderr).unwrap();
+    assert!(
+        !ended.status.success() && said.contains(&format!("cannot listen on {address}")),
+        "{said}"
+    );
+    assert!(
+        said.contains("PORT") && said.contains("0 for any that is free"),
+        "{said}"
+    );
 }
 
 #[test]

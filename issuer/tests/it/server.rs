@@ -3,7 +3,7 @@
 use std::{
     collections::BTreeMap,
     sync::{
-        Arc,
+        Arc, Mutex,
         atomic::{AtomicBool, Ordering},
     },
     time::Duration,
@@ -15,10 +15,10 @@ use http_body_util::{BodyExt as _, Full};
 use resource_protector::{Algorithm, MemoryRevocationList, testing::TestClock};
 use resource_protector_issuer::{
     AccessTokens, KeyRing, TokenIssuer,
-    attempts::Attempts,
     clients::{Client, ClientSecret, MemoryClients},
     endpoints::ResponseBody,
     grants::legacy::Password,
+    rate_limit::RateLimit,
     server::{AuthorizationServer, AuthorizationServerBuilder, SealingKey},
     store::MemoryStore,
     users::{Passwords, StoredUsers, User},
@@ -618,9 +618,9 @@ async fn who_tries_many_names_is_stopped_by_where_they_come_from() {
     let is_elsewhere = Arc::new(AtomicBool::new(false));
     let seen = Arc::clone(&is_elsewhere);
     let town = Town::with(ISSUER, |builder| {
-        let attempts = Attempts::with_limit(3, Duration::from_secs(300)).unwrap();
+        let attempts = RateLimit::new(3, Duration::from_secs(300)).unwrap();
         let peer = move |_: &_| Some(if seen.load(Ordering::Relaxed) { "b" } else { "a" }.to_owned());
-        builder.peer(peer).peer_attempts(attempts)
+        builder.peer(peer).peer_limit(attempts)
     })
     .await;
     let mut browser = town.browser();
@@ -645,6 +645,32 @@ async fn who_tries_many_names_is_stopped_by_where_they_come_from() {
 }
 
 #[tokio::test]
+async fn where_one_limit_is_for_several_things_none_is_counted_as_another() {
+    let elsewhere = Arc::new(Mutex::new(String::new()));
+    let seen = Arc::clone(&elsewhere);
+    let town = Town::with(ISSUER, |builder| {
+        let limit = RateLimit::new(2, Duration::from_secs(300)).unwrap();
+        let builder = builder.peer(move |_| Some(seen.lock().unwrap().clone()));
+        builder
+            .failure_limit(limit.clone())
+            .peer_limit(limit.clone())
+            .code_limit(limit)
+    })
+    .await;
+    let mut browser = town.browser();
+    let page = browser.come_in(&web()).await;
+    // A peer, if peers are called so, by the name under which the codes of alice are counted.
+    *elsewhere.lock().unwrap() = format!("code\nweb\n{}", town.alice.subject);
+    let mut mallory = town.browser();
+    let form = mallory.get(&web()).await;
+    for name in ["bob", "carol"] {
+        assert_eq!(mallory.login(&form, name, "wrong").await.status, 403);
+    }
+    assert_eq!(mallory.login(&form, "dave", "wrong").await.status, 429);
+    assert!(browser.decide(&page, "allow").await.location().contains("?code="));
+}
+
+#[tokio::test]
 async fn a_user_is_granted_a_hundred_codes_in_five_minutes_and_then_has_to_wait() {
     let town = Town::new().await;
     let mut browser = town.browser();
@@ -657,7 +683,7 @@ async fn a_user_is_granted_a_hundred_codes_in_five_minutes_and_then_has_to_wait(
     let refused = browser.get(&web()).await;
     assert_eq!(refused.status, 429);
     assert_eq!(refused.headers[header::RETRY_AFTER], "201");
-    assert!(refused.text.contains("Too many attempts") && !refused.headers.contains_key(header::LOCATION));
+    assert!(refused.text.contains("Too many sign-ins") && !refused.headers.contains_key(header::LOCATION));
     town.clock.advance(Duration::from_secs(200));
     assert!(browser.get(&web()).await.location().contains("?code="));
 }
@@ -665,7 +691,7 @@ async fn a_user_is_granted_a_hundred_codes_in_five_minutes_and_then_has_to_wait(
 #[tokio::test]
 async fn codes_are_counted_for_each_user_and_client_whatever_the_browser() {
     let town = Town::with(ISSUER, |builder| {
-        builder.code_limit(Attempts::with_limit(2, Duration::from_secs(300)).unwrap())
+        builder.code_limit(RateLimit::new(2, Duration::from_secs(300)).unwrap())
     })
     .await;
     town.users.add("bob", PASSWORD).await.unwrap();
@@ -692,7 +718,7 @@ async fn codes_are_counted_for_each_user_and_client_whatever_the_browser() {
 #[tokio::test]
 async fn access_tokens_in_the_url_count_as_codes_do() {
     let town = Town::with(ISSUER, |builder| {
-        let limit = Attempts::with_limit(1, Duration::from_secs(300)).unwrap();
+        let limit = RateLimit::new(1, Duration::from_secs(300)).unwrap();
         builder.dangerous_implicit_grant().code_limit(limit)
     })
     .await;
@@ -712,7 +738,7 @@ async fn access_tokens_in_the_url_count_as_codes_do() {
 #[tokio::test]
 async fn a_code_that_could_not_be_issued_does_not_count() {
     let town = Town::with(ISSUER, |builder| {
-        builder.code_limit(Attempts::with_limit(2, Duration::from_secs(300)).unwrap())
+        builder.code_limit(RateLimit::new(2, Duration::from_secs(300)).unwrap())
     })
     .await;
     let mut browser = town.browser();
@@ -728,8 +754,11 @@ async fn a_code_that_could_not_be_issued_does_not_count() {
 #[tokio::test]
 async fn what_happens_at_the_pages_is_an_event_each_that_names_the_client_and_nobody_else() {
     let town = Town::with(ISSUER, |builder| {
-        let limit = |attempts| Attempts::with_limit(attempts, Duration::from_secs(300)).unwrap();
-        let builder = builder.attempts(limit(1)).peer_attempts(limit(2)).code_limit(limit(1));
+        let limit = |attempts| RateLimit::new(attempts, Duration::from_secs(300)).unwrap();
+        let builder = builder
+            .failure_limit(limit(1))
+            .peer_limit(limit(2))
+            .code_limit(limit(1));
         builder.peer(|_| Some("192.0.2.1".to_owned()))
     })
     .await;
@@ -757,12 +786,12 @@ async fn what_happens_at_the_pages_is_an_event_each_that_names_the_client_and_no
         (Level::INFO, "logged_in", "web", ""),
         (Level::INFO, "consent_refused", "web", ""),
         (Level::INFO, "consent_given", "web", ""),
-        (Level::WARN, "too_many_attempts", "web", "codes"),
+        (Level::WARN, "rate_limited", "web", "codes"),
         (Level::INFO, "logged_out", "", ""),
         (Level::INFO, "login_refused", "web", ""),
-        (Level::WARN, "too_many_attempts", "web", "login"),
+        (Level::WARN, "rate_limited", "web", "login"),
         (Level::INFO, "login_refused", "web", ""),
-        (Level::WARN, "too_many_attempts", "web", "peer"),
+        (Level::WARN, "rate_limited", "web", "peer"),
     ];
     assert_eq!(told, expected);
     let text = format!("{events:?}");

@@ -473,6 +473,19 @@ async fn no_url_is_repeated() {
 }
 
 #[test]
+fn a_redis_store_over_tls_is_refused_by_name_and_told_what_to_do() {
+    for scheme in ["rediss", "REDISS", "valkeys"] {
+        let refused = RedisStore::new(&format!("{scheme}://u:hidden@redis.test:6380/0"), "t").unwrap_err();
+        assert_eq!(
+            refused.to_string(),
+            "url: expected `redis://`, got a URL with TLS, which `RedisStore` does not speak: lead `redis://` through a tunnel \
+             that encrypts, such as stunnel, or take `PostgresStore`"
+        );
+    }
+    assert!(RedisStore::new("redis://u:hidden@redis.test:6379/0", "t").is_ok());
+}
+
+#[test]
 fn a_redis_name_that_could_leave_its_hash_slot_is_refused() {
     for name in ["", "a}b", "a b", "{", "ä", &"a".repeat(65)] {
         assert_eq!(

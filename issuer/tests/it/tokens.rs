@@ -1019,6 +1019,19 @@ async fn a_revocation_that_the_list_never_takes_keeps_neither_the_others_nor_a_s
 }
 
 #[tokio::test]
+async fn what_is_issued_and_what_is_asked_about_it_show_no_subject_in_their_debug_form() {
+    let world = World::opaque().await;
+    let request = TokenRequest::for_subject("app", "s0bject").scope("profile").unwrap();
+    let request = request.claim("email", "s0bject@app.test").unwrap();
+    let tokens = world.issuer.issue(request.clone()).await.unwrap();
+    let active = world.issuer.introspect(tokens.access_token()).await.unwrap().unwrap();
+    let code = CodeRequest::new(request.clone(), CHALLENGE).unwrap();
+    for shown in [format!("{request:?}"), format!("{code:?}"), format!("{active:?}")] {
+        assert!(shown.contains("\"app\"") && !shown.contains("s0bject"), "{shown}");
+    }
+}
+
+#[tokio::test]
 async fn what_is_over_is_deleted_while_the_list_takes_nothing_more() {
     let world = World::jwt().await;
     let (first, second) = (world.issue().await, world.issue().await);

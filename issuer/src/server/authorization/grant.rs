@@ -4,7 +4,7 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use resource_protector::StoreError;
 
-use super::{AuthorizationEndpoint, shown::Limit, visit::Visit};
+use super::{AuthorizationEndpoint, visit::Visit};
 use crate::{
     grants,
     server::{
@@ -12,7 +12,7 @@ use crate::{
         ended::ground_of,
         frontend::Stop,
         login::Login,
-        pages::LoginProblem,
+        pages::{Limit, LoginProblem},
     },
     tokens::{CodeRequest, IssuedTokens, TokenError, TokenErrorKind, TokenRequest},
 };

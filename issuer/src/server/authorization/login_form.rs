@@ -3,15 +3,15 @@
 use http::{header::SET_COOKIE, request::Parts};
 use resource_protector::StoreError;
 
-use super::{AuthorizationEndpoint, LOGGED_IN, shown::Limit, visit::Visit};
+use super::{AuthorizationEndpoint, LOGGED_IN, visit::Visit};
 use crate::{
-    attempts::Attempt,
     endpoints::{Answer, Form},
+    rate_limit::Attempt,
     server::{
         browser::{BrowserId, Cookie},
         frontend::Stop,
         headers::redirect,
-        pages::LoginProblem,
+        pages::{Limit, LoginProblem},
     },
     users::{User, Username},
 };
@@ -31,7 +31,8 @@ impl AuthorizationEndpoint {
         let now = frontend.issuer.now();
         let peer = self.peer.as_ref().and_then(|peer| peer(parts));
         // Each name has its own count, and each try costs a hash: whoever tries many names is stopped by where they come from.
-        let of_peer = peer.as_ref().map(|peer| self.peer_attempts.begin(peer, now));
+        let counted = peer.as_ref().map(|peer| format!("peer\n{peer}"));
+        let of_peer = counted.map(|key| self.peer_limit.begin(&key, now));
         let of_peer = match of_peer.transpose() {
             Ok(of_peer) => of_peer,
             Err(too_many) => return Ok(self.too_many(visit, Limit::Peer, too_many)),
@@ -40,7 +41,7 @@ impl AuthorizationEndpoint {
         // As the directory compares it: another spelling is no further attempt. None has a line break in it.
         let name = Username::parse(username);
         let name = name.as_ref().map_or("", Username::as_str);
-        let attempt = match self.attempts.begin(&format!("user\n{name}\n{peer}"), now) {
+        let attempt = match self.login_limit.begin(&format!("user\n{name}\n{peer}"), now) {
             Ok(attempt) => attempt,
             Err(too_many) => {
                 // Nothing was hashed.

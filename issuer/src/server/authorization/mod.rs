@@ -20,9 +20,9 @@ use super::{
     pages::Trouble,
 };
 use crate::{
-    attempts::Attempts,
     clients::AnyClients,
-    endpoints::{Answer, BoxError, read},
+    endpoints::{Answer, BoxError},
+    rate_limit::RateLimit,
 };
 
 /// What is added to the query when somebody has logged in because the request asked for it.
@@ -34,12 +34,13 @@ pub(in crate::server) type Peer = Arc<dyn Fn(&Parts) -> Option<String> + Send + 
 pub(in crate::server) struct AuthorizationEndpoint {
     pub(in crate::server) frontend: Frontend,
     pub(in crate::server) clients: Arc<dyn AnyClients>,
-    pub(in crate::server) attempts: Attempts,
+    /// Failures under one name from one peer.
+    pub(in crate::server) login_limit: RateLimit,
     pub(in crate::server) peer: Option<Peer>,
     /// Failures of one peer under any names.
-    pub(in crate::server) peer_attempts: Attempts,
+    pub(in crate::server) peer_limit: RateLimit,
     /// What each user is granted for each client.
-    pub(in crate::server) code_limit: Attempts,
+    pub(in crate::server) code_limit: RateLimit,
     /// What scopes allow, in words.
     pub(in crate::server) scopes: BTreeMap<String, String>,
     pub(in crate::server) path: String,
@@ -80,16 +81,8 @@ impl AuthorizationEndpoint {
         B::Error: Into<BoxError>,
     {
         let frontend = &self.frontend;
-        if !frontend.site.is_own_form(&parts.headers) {
-            return Ok(frontend.error(StatusCode::FORBIDDEN, Trouble::CrossSite, None));
-        }
         // First, since it may take long: who they are is judged by what is so afterwards.
-        let form = match read(parts, body).await {
-            Ok(form) => form,
-            Err(refused) => {
-                return Ok(frontend.error(refused.status(), Trouble::BadRequest, Some(refused.description())));
-            }
-        };
+        let form = frontend.own_form(parts, body).await?;
         let visit = self.visit(parts).await?;
         match form.get("form") {
             Some("login") => self.login(&visit, &form, parts).await,

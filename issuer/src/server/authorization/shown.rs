@@ -4,36 +4,15 @@ use http::{HeaderValue, StatusCode, header::RETRY_AFTER};
 
 use super::{AuthorizationEndpoint, visit::Visit};
 use crate::{
-    attempts::TooMany,
     endpoints::Answer,
+    rate_limit::TooMany,
     server::{
         authorize::{self, Refused},
-        frontend::hidden,
+        frontend::{asking, hidden},
         headers::{Forms, html, redirect},
-        pages::{ConsentPage, GoOnPage, LoginPage, LoginProblem, ScopeText, Trouble},
+        pages::{ConsentPage, GoOnPage, Limit, LoginPage, LoginProblem, ScopeText, Trouble},
     },
 };
-
-/// What there was too much of.
-#[derive(Clone, Copy)]
-pub(super) enum Limit {
-    /// Failed log-ins of one user.
-    Login,
-    /// Failed log-ins of one peer.
-    Peer,
-    /// Codes for one user.
-    Codes,
-}
-
-impl Limit {
-    fn as_str(self) -> &'static str {
-        match self {
-            Self::Login => "login",
-            Self::Peer => "peer",
-            Self::Codes => "codes",
-        }
-    }
-}
 
 impl AuthorizationEndpoint {
     /// To the client, from a page that was asked for. After a log-in it is a page that leads on, because browsers hold
@@ -73,13 +52,13 @@ impl AuthorizationEndpoint {
     pub(super) fn too_many(&self, visit: &Visit<'_>, limit: Limit, too_many: TooMany) -> Answer {
         tracing::warn!(
             target: "resource_protector_issuer::authorize",
-            event = "too_many_attempts",
+            event = "rate_limited",
             limit = limit.as_str(),
             client_id = visit.client.id(),
             "somebody has to wait"
         );
         let wait = too_many.retry_after;
-        let trouble = Trouble::TooManyAttempts { wait };
+        let trouble = Trouble::RateLimited { limit, wait };
         let mut answer = self.frontend.error(StatusCode::TOO_MANY_REQUESTS, trouble, None);
         let seconds = wait.as_secs().saturating_add(1);
         answer.headers_mut().insert(RETRY_AFTER, HeaderValue::from(seconds));
@@ -95,11 +74,8 @@ impl AuthorizationEndpoint {
             username,
             problem,
         });
-        let status = match problem {
-            None => StatusCode::OK,
-            Some(_) => StatusCode::FORBIDDEN,
-        };
-        self.frontend.keep(&visit.browser, html(status, page, &Forms::Here))
+        let page = html(asking(problem.is_some()), page, &Forms::Here);
+        self.frontend.keep(&visit.browser, page)
     }
 
     pub(super) fn consent_page(&self, visit: &Visit<'_>, is_shown_again: bool) -> Answer {
@@ -130,11 +106,7 @@ impl AuthorizationEndpoint {
             is_shown_again,
         });
         let scheme = visit.request.redirect_scheme().to_owned();
-        let status = match is_shown_again {
-            false => StatusCode::OK,
-            true => StatusCode::FORBIDDEN,
-        };
-        let page = html(status, page, &Forms::HereAndOnTo { scheme });
+        let page = html(asking(is_shown_again), page, &Forms::HereAndOnTo { scheme });
         self.frontend.keep(&visit.browser, page)
     }
 }

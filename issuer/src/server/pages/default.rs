@@ -2,7 +2,7 @@
 
 use askama::Template;
 
-use super::{ConsentPage, ErrorPage, GoOnPage, LoginPage, LoginProblem, LogoutPage, Page, Pages, Trouble};
+use super::{ConsentPage, ErrorPage, GoOnPage, Limit, LoginPage, LoginProblem, LogoutPage, Page, Pages, Trouble};
 
 /// One for all pages. It has no `</style` and no `{#`.
 const CSS: &str = include_str!("../../../templates/style.css");
@@ -81,13 +81,24 @@ impl Pages for DefaultPages {
                 "This form cannot be accepted",
                 "It was not sent by a page of this server. Go back to the application and try again.".to_owned(),
             ),
-            Trouble::TooManyAttempts { wait } => {
+            Trouble::RateLimited { limit, wait } => {
                 let minutes = wait.as_secs().div_ceil(60).max(1);
                 let unit = if minutes == 1 { "minute" } else { "minutes" };
-                (
-                    "Too many attempts",
-                    format!("Please wait {minutes} {unit} and try again."),
-                )
+                let (heading, reason) = match limit {
+                    Limit::Login => (
+                        "Too many attempts",
+                        "There were too many failed attempts to sign in with this username.",
+                    ),
+                    Limit::Peer => (
+                        "Too many attempts",
+                        "There were too many failed attempts to sign in from your network.",
+                    ),
+                    Limit::Codes => (
+                        "Too many sign-ins",
+                        "You were signed in to this application too often within a short time.",
+                    ),
+                };
+                (heading, format!("{reason} Please wait {minutes} {unit} and try again."))
             }
             Trouble::Unavailable => ("Not available", "Please try again in a minute.".to_owned()),
         };
@@ -150,6 +161,12 @@ mod tests {
             is_shown_again: false,
         };
         DefaultPages.logout(&page).into_html()
+    }
+
+    fn limited(limit: Limit, seconds: u64) -> String {
+        let wait = Duration::from_secs(seconds);
+        let trouble = Trouble::RateLimited { limit, wait };
+        DefaultPages.error(&ErrorPage { trouble, detail: None }).into_html()
     }
 
     fn assert_harmless(html: &str) {
@@ -257,12 +274,22 @@ mod tests {
 
     #[test]
     fn who_tried_too_often_is_told_how_long_to_wait() {
-        let html = |seconds| {
-            let wait = Duration::from_secs(seconds);
-            let trouble = Trouble::TooManyAttempts { wait };
-            DefaultPages.error(&ErrorPage { trouble, detail: None }).into_html()
-        };
+        let html = |seconds| limited(Limit::Login, seconds);
         assert!(html(0).contains("wait 1 minute "));
         assert!(html(61).contains("wait 2 minutes "));
+    }
+
+    #[test]
+    fn who_was_granted_too_many_codes_is_not_told_that_something_failed() {
+        for limit in [Limit::Login, Limit::Peer] {
+            let html = limited(limit, 60);
+            assert!(html.contains("Too many attempts") && html.contains("failed"), "{html}");
+        }
+        let html = limited(Limit::Codes, 60);
+        assert!(
+            html.contains("Too many sign-ins") && html.contains("wait 1 minute "),
+            "{html}"
+        );
+        assert!(!html.contains("attempt") && !html.contains("failed"), "{html}");
     }
 }

@@ -16,6 +16,9 @@ pub use self::default::DefaultPages;
 /// too. A form posts to its `action`, in the encoding that forms have by default, and has all the `hidden` fields as they are;
 /// without them it is refused.
 ///
+/// What there is to say may become more: [`LoginProblem`], [`LogoutPage`], [`Trouble`] and [`Limit`] may get further variants. Give
+/// a model with one that your pages do not know to [`DefaultPages`].
+///
 /// The policy of contents allows no scripts, no frames, and nothing from other hosts; a page can have [styles](Page::style),
 /// and files of [its own host](Page::own_files).
 pub trait Pages: Send + Sync + 'static {
@@ -175,6 +178,7 @@ pub struct GoOnPage<'a> {
 
 /// What the page shows where somebody logs out of the server.
 #[derive(Debug)]
+#[non_exhaustive]
 pub enum LogoutPage<'a> {
     /// Asks whether they want to: a form with one button, and nothing to fill in.
     #[non_exhaustive]
@@ -212,11 +216,37 @@ pub enum Trouble {
     BadRequest,
     /// The form does not come from a page of ours.
     CrossSite,
-    /// Too many tries to log in, or too many codes for one user; how long to wait for the next one.
-    TooManyAttempts {
-        /// How long.
+    /// Something was tried too often (RFC 6585 §4).
+    #[non_exhaustive]
+    RateLimited {
+        /// What there was too much of.
+        limit: Limit,
+        /// How long it is until the next one is looked at.
         wait: Duration,
     },
     /// Something that is needed does not answer.
     Unavailable,
+}
+
+/// What there was too much of. The options that set the limits are those of the
+/// [builder](crate::server::AuthorizationServerBuilder).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Limit {
+    /// Failed log-ins under one username. They count whether there is such a user or not, so that the page does not tell.
+    Login,
+    /// Failed log-ins from one peer, under any usernames.
+    Peer,
+    /// Codes, or access tokens in the URL, that a user was granted for one client. Nothing has failed.
+    Codes,
+}
+
+impl Limit {
+    pub(in crate::server) fn as_str(self) -> &'static str {
+        match self {
+            Self::Login => "login",
+            Self::Peer => "peer",
+            Self::Codes => "codes",
+        }
+    }
 }

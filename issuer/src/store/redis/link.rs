@@ -1,6 +1,9 @@
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use redis::{AsyncConnectionConfig, Client, RedisError, aio::MultiplexedConnection};
+use redis::{
+    AsyncConnectionConfig, Client, ConnectionAddr, IntoConnectionInfo, RedisError, aio::MultiplexedConnection,
+};
+use resource_protector::SetupError;
 
 /// The connection to Redis that everybody shares, made when it is needed.
 pub(super) struct Link {
@@ -17,12 +20,17 @@ pub(super) struct Connection {
 }
 
 impl Link {
-    pub(super) fn new(client: Client) -> Self {
-        Self {
-            client,
+    /// No error quotes the URL: it may have a password in it.
+    pub(super) fn to(url: &str) -> Result<Self, SetupError> {
+        let scheme = url.split(':').next().unwrap_or_default().trim();
+        if ["rediss", "valkeys"].iter().any(|tls| scheme.eq_ignore_ascii_case(tls)) {
+            return Err(no_tls());
+        }
+        Ok(Self {
+            client: client(url)?,
             current: Mutex::new(None),
             made: tokio::sync::Mutex::new(0),
-        }
+        })
     }
 
     /// The connection, or a new one. Neither connecting nor waiting for another who connects has an end of its own.
@@ -58,5 +66,56 @@ impl Link {
 
     fn current(&self) -> MutexGuard<'_, Option<Connection>> {
         self.current.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn client(server: impl IntoConnectionInfo) -> Result<Client, SetupError> {
+    let unusable = |_| {
+        SetupError::new(
+            "url",
+            "expected `redis://user:password@host:6379/0`, got something else, which is not shown, since it may have a \
+             password in it",
+        )
+    };
+    let info = server.into_connection_info().map_err(unusable)?;
+    // The library's own TLS has the provider that the whole program chose, and panics where there are two or none. So it is never
+    // told of TLS, whatever features other parts of the program have it built with.
+    match info.addr() {
+        ConnectionAddr::Tcp(..) | ConnectionAddr::Unix(_) => Client::open(info).map_err(unusable),
+        _ => Err(no_tls()),
+    }
+}
+
+fn no_tls() -> SetupError {
+    SetupError::new(
+        "url",
+        "expected `redis://`, got a URL with TLS, which `RedisStore` does not speak: lead `redis://` through a tunnel that \
+         encrypts, such as stunnel, or take `PostgresStore`",
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_tls_of_the_redis_library_is_used_even_where_it_is_built_with_it() {
+        // As the library reads `rediss://` when another part of the program has switched its TLS on.
+        for insecure in [false, true] {
+            let server = ConnectionAddr::TcpTls {
+                host: "redis.test".to_owned(),
+                port: 6379,
+                insecure,
+                tls_params: None,
+            };
+            let refused = client(server).map(|_| ()).unwrap_err().to_string();
+            assert!(refused.contains("PostgresStore"), "{refused}");
+        }
+        for server in [
+            ConnectionAddr::Tcp("redis.test".to_owned(), 6379),
+            ConnectionAddr::Unix("/run/redis.sock".into()),
+        ] {
+            assert!(client(server).is_ok());
+        }
     }
 }

@@ -45,6 +45,9 @@ type Fields = (Option<String>, Option<String>, Option<String>, Option<String>);
 /// The same holds for a failover to a replica, which may lack the last changes whatever is set. Where this is not bearable,
 /// take PostgreSQL.
 ///
+/// What goes to Redis is **not encrypted**, and `rediss://` is refused: where others can listen or write on the way, lead it through
+/// a tunnel, or take PostgreSQL.
+///
 /// `maxmemory-policy` has to be `noeviction`: a row that is put out is a session lost, or a revocation. Of a Redis cluster
 /// it speaks to the one node that its URL names.
 #[derive(Clone)]
@@ -67,7 +70,7 @@ impl RedisStore {
     ///
     /// # Errors
     ///
-    /// When the URL cannot be used, or the name is not 1 to 64 letters, digits, `-`, `_`, `.` or `:` of ASCII. The error never
+    /// When the URL cannot be used, or asks for TLS, `rediss://`, which is not spoken here; or the name is not 1 to 64 letters, digits, `-`, `_`, `.` or `:` of ASCII. The error never
     /// quotes the URL.
     pub fn new(url: &str, name: &str) -> Result<Self, SetupError> {
         let is_allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.:".contains(&byte);
@@ -78,16 +81,8 @@ impl RedisStore {
                 format_args!("expected {expected}, got {}", shown(name)),
             ));
         }
-        let client = redis::Client::open(url);
-        let client = client.map_err(|_| {
-            SetupError::new(
-                "url",
-                "expected `redis://user:password@host:6379/0`, got something else, which is not shown, since it may have a \
-                 password in it",
-            )
-        })?;
         Ok(Self(Arc::new(Inner {
-            link: Arc::new(Link::new(client)),
+            link: Arc::new(Link::to(url)?),
             prefix: format!("{{{name}}}"),
             commit: Script::new(include_str!("commit.lua")),
             list: Script::new(include_str!("list.lua")),
