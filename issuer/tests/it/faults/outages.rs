@@ -264,7 +264,7 @@ async fn goes_on(node: &Node, tokens: &resource_protector_issuer::IssuedTokens) 
     assert!(node.refresh(refresh_token(&next)).await.is_ok());
 }
 
-const SHORT: Duration = Duration::from_secs(2);
+const SHORT: Duration = Duration::from_secs(1);
 
 #[tokio::test]
 async fn a_postgresql_that_is_killed_within_an_exchange_costs_nobody_a_session() {
