@@ -79,8 +79,9 @@ impl Grant for Password {
             .limit
             .begin(&format!("password\n{name}"), now)
             .map_err(|refused| OAuthError::too_many(refused.retry_after))?;
-        let user = match self.users.authenticate(username, password).await {
-            Ok(user) => user,
+        let checked = request.issuer().check_password(&*self.users, username, password).await;
+        let checked = match checked {
+            Ok(checked) => checked,
             Err(error) => {
                 attempt.undecided();
                 tracing::warn!(target: "resource_protector_issuer::grants", %error, "no password can be checked");
@@ -88,12 +89,9 @@ impl Grant for Password {
             }
         };
         // RFC 6749 §5.2 has the resource owner's credentials among what makes a grant invalid.
-        let user =
-            user.ok_or_else(|| OAuthError::new(ErrorCode::InvalidGrant, "the username or the password is wrong"))?;
+        let (user, epoch) =
+            checked.ok_or_else(|| OAuthError::new(ErrorCode::InvalidGrant, "the username or the password is wrong"))?;
         attempt.succeeded();
-        let epoch = request.issuer().logouts_before_login(&user.subject, now.wall).await?;
-        let epoch = epoch
-            .ok_or_else(|| OAuthError::new(ErrorCode::InvalidGrant, "the user was logged out everywhere meanwhile"))?;
         let tokens = TokenRequest::for_subject(request.client().id(), user.subject)
             .authenticated_at(now.wall)
             .resting_on_login(LoginGround { epoch, ended: None })

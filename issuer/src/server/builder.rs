@@ -159,7 +159,8 @@ impl AuthorizationServerBuilder {
 
     /// Counts the codes that each user is granted for each client here, in place of 100 in 5 min; with the implicit grant,
     /// the access tokens, too. Whoever is logged in needs no password for the next code, and each leads to a session that the
-    /// store keeps for as long as its tokens may live. Beyond the limit a page says how long to wait, with 429 and
+    /// store keeps for as long as its tokens may live. The log-ins of each user are counted in the same way: each leaves a row,
+    /// for as long as it would last, when it is ended early. Beyond the limit a page says how long to wait, with 429 and
     /// `Retry-After`, until the time has passed since the first of them. A user whom a program logs in many times a minute needs
     /// a higher one.
     #[must_use]

@@ -139,13 +139,14 @@ impl TokenIssuerBuilder {
     }
 
     /// Looks into the store, and tells the list of revocations what it has to know. Whatever was revoked before the last
-    /// restart is so before the first token is issued; where the list cannot be reached, as soon as it can, by the
-    /// [upkeep](TokenIssuer::run).
+    /// restart is so here before the first token is issued. Where the list has others to tell who cannot be reached, they are
+    /// told as soon as they can be, by the [upkeep](TokenIssuer::run).
     ///
     /// # Errors
     ///
     /// When access tokens live longer than the list knows of revocations, or so long that a [`KeyRing`](crate::KeyRing) that
-    /// rolls over as often as this one has no room for the keys; when the store belongs to another issuer or cannot be reached.
+    /// rolls over as often as this one has no room for the keys; when the store belongs to another issuer, cannot be reached, or
+    /// has a revocation that cannot be read; and when the list has no room for what was revoked.
     pub async fn open(self) -> Result<TokenIssuer, SetupError> {
         if let Some(longest) = self.access.longest_lifetime()
             && self.lives.access_token > longest

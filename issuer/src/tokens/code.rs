@@ -11,7 +11,7 @@ use super::{
     issue::Drawn,
     ledger::Decision,
     records::{Code, Record as _},
-    request::{ConsentGround, each_once},
+    request::each_once,
 };
 use crate::{
     random,
@@ -278,10 +278,7 @@ impl Code {
             claims: self.claims.clone(),
             // What the log-in was worth stands in the epochs.
             login: None,
-            consent: match &self.consent {
-                Some(id) => ConsentGround::This(id.clone()),
-                None => ConsentGround::None,
-            },
+            consent: self.consent.clone(),
         }
     }
 }

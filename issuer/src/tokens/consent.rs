@@ -2,6 +2,7 @@
 
 use std::{
     collections::BTreeSet,
+    sync::atomic::{AtomicBool, Ordering},
     time::{Duration, SystemTime},
 };
 
@@ -24,16 +25,16 @@ use crate::{
 const REMEMBERED: Duration = Duration::from_secs(366 * 24 * 3600);
 
 impl TokenIssuer {
-    /// Whether a user has allowed a client all of this before.
-    pub(crate) async fn has_consent(
+    /// The consent by which a user has allowed a client all of this before, if there is one.
+    pub(crate) async fn consent_to(
         &self,
         subject: &str,
         client_id: &str,
         scopes: &[String],
         resources: &[String],
-    ) -> Result<bool, TokenError> {
+    ) -> Result<Option<String>, TokenError> {
         let Some(found) = self.0.ledger.find::<Consent>(Consent::key(subject, client_id)?).await? else {
-            return Ok(false);
+            return Ok(None);
         };
         let consent = found.record;
         let is_over = consent.expires_at <= Millis::floor(self.now().wall);
@@ -41,24 +42,31 @@ impl TokenIssuer {
             let allowed = consent.allowed.get(resource);
             allowed.is_some_and(|allowed| scopes.iter().all(|scope| allowed.contains(scope)))
         };
-        Ok(!is_over && asked_for(resources).all(covers))
+        let is_enough = !is_over && asked_for(resources).all(covers);
+        Ok(is_enough.then_some(consent.id))
     }
 
-    /// Remembers what a user who is logged in has allowed a client, beside what was allowed before.
+    /// Remembers what a user who is logged in has allowed a client, beside what was allowed before, and says by which consent.
     pub(crate) async fn remember_consent(
         &self,
         (subject, login): (&str, &LoginGround),
         client_id: &str,
         scopes: &[String],
         resources: &[String],
-    ) -> Result<(), TokenError> {
+    ) -> Result<String, TokenError> {
         let (key, id) = (&Consent::key(subject, client_id)?, &random::text::<16>()?);
-        let ledger = &self.0.ledger;
+        let (ledger, was_written) = (&self.0.ledger, &AtomicBool::new(false));
         ledger
             .transact(|| async move {
                 let holders = ledger.holders(subject, client_id).await?;
                 let ended_login = self.ground_of_login(login, &holders).await?;
                 let found = ledger.find::<Consent>(key.clone()).await?;
+                match &found {
+                    Some(found) if found.record.id == *id => return Ok(Decision::Happened),
+                    // It may have been written, and withdrawn since: then it is not to come back.
+                    None if was_written.load(Ordering::Relaxed) => return Err(withdrawn()),
+                    _ => was_written.store(true, Ordering::Relaxed),
+                }
                 let now = Millis::floor(self.now().wall);
                 let before = found.as_ref().map(|found| &found.record);
                 let before = before.filter(|consent| consent.expires_at > now);
@@ -76,12 +84,13 @@ impl TokenIssuer {
                     allowed,
                     expires_at: now.after(REMEMBERED),
                 };
+                let id = after.id.clone();
                 let change = Change::new().step(key.clone(), was(found.as_ref()), after.put()?);
                 let mut change = holders.unchanged(change, subject, client_id);
                 if let Some(ended) = ended_login {
                     change = change.step(ended, Was::Absent, Becomes::Same);
                 }
-                Ok(Decision::Commit(change, ()))
+                Ok(Decision::Commit(change, id))
             })
             .await
     }
@@ -125,6 +134,7 @@ impl TokenIssuer {
         let mut all = Vec::new();
         let mut pages = self.0.ledger.pages::<Consent>(Some(Id::of(subject)));
         while let Some(page) = pages.next().await? {
+            let page = page.into_iter().collect::<Result<Vec<_>, _>>()?;
             let alive = page.into_iter().filter(|consent| now < consent.expires_at);
             all.extend(alive.map(|consent| ConsentedClient {
                 client_id: consent.client_id,
@@ -181,18 +191,23 @@ impl TokenIssuer {
         let mut failed = None;
         let mut pages = self.0.ledger.pages::<Session>(Some(Id::of(subject)));
         while let Some(page) = pages.next().await? {
-            let theirs = page.into_iter().filter(|session| session.client_id == client_id);
-            for session in theirs.filter(|session| session.over_at() > now) {
-                let ended = match session.is_alive(&holders) {
-                    true => self.logout_session(&session.sid).await,
+            for session in page {
+                let ended = match session {
+                    Err(error) => Err(error.into()),
+                    Ok(session) if session.client_id != client_id || session.over_at() <= now => Ok(()),
+                    Ok(session) if session.is_alive(&holders) => self.logout_session(&session.sid).await,
                     // Whoever ended it may have been cut short.
-                    false => self.tell_if_untold(&session.cut_offs()).await,
+                    Ok(session) => self.tell_if_untold(&session.cut_offs()).await,
                 };
                 failed = failed.or(ended.err());
             }
         }
         failed.map_or(Ok(()), Err)
     }
+}
+
+pub(super) fn withdrawn() -> TokenError {
+    TokenError::invalid_grant("the user has withdrawn what the client was allowed")
 }
 
 /// The names of the resources that a consent is about: that of the issuer's own audience is empty, as no resource is.

@@ -13,6 +13,7 @@ use resource_protector::{RevokeError, StoreError};
 pub struct TokenError {
     kind: TokenErrorKind,
     detail: Cow<'static, str>,
+    is_of_others: bool,
 }
 
 /// The kinds of [`TokenError`].
@@ -52,8 +53,16 @@ impl TokenErrorKind {
 
 impl TokenError {
     pub(crate) fn new(kind: TokenErrorKind, detail: impl Into<Cow<'static, str>>) -> Self {
-        let detail = detail.into();
-        Self { kind, detail }
+        Self {
+            kind,
+            detail: detail.into(),
+            is_of_others: false,
+        }
+    }
+
+    /// Whether only others could not be told of a revocation: here it is in force.
+    pub(super) fn is_of_others(&self) -> bool {
+        self.is_of_others
     }
 
     pub(crate) fn invalid_grant(detail: &'static str) -> Self {
@@ -84,7 +93,10 @@ impl From<RevokeError> for TokenError {
             RevokeError::Unusable(_) => TokenErrorKind::Unusable,
             _ => TokenErrorKind::Unavailable,
         };
-        Self::new(kind, format!("list of revocations: {error}"))
+        Self {
+            is_of_others: matches!(error, RevokeError::Unpublished(_)),
+            ..Self::new(kind, format!("list of revocations: {error}"))
+        }
     }
 }
 

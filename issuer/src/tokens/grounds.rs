@@ -1,17 +1,22 @@
 //! What tokens are issued on the strength of, and what has to stay so until they are.
 
-use std::time::SystemTime;
+use std::time::Duration;
 
 use super::{
     TokenError, TokenIssuer, TokenRequest,
+    consent::withdrawn,
     holders::{Holders, SubjectEpoch},
     records::{Consent, Found},
-    request::{ConsentGround, LoginGround},
+    request::LoginGround,
 };
 use crate::{
     store::{Becomes, Change, Key, Was},
     time::Millis,
+    users::{AnyUserDirectory, User},
 };
+
+/// How far the clocks of machines may be apart that log users in and out.
+const CLOCKS_DIFFER_BY: Duration = Duration::from_secs(60);
 
 /// What tokens are issued on the strength of.
 pub(super) struct Grounds {
@@ -27,21 +32,35 @@ impl TokenIssuer {
         Ok(found.map_or(0, |found| found.record.number))
     }
 
-    /// The same for somebody whose password was checked from this moment on; `None` if they were logged out everywhere since: the
-    /// password may have been replaced meanwhile.
-    pub(crate) async fn logouts_before_login(
+    /// Who this is, if the password is right and the user may log in, and how often they had been logged out everywhere before it
+    /// was checked.
+    pub(crate) async fn check_password(
         &self,
-        subject: &str,
-        began: SystemTime,
-    ) -> Result<Option<u64>, TokenError> {
-        let found = self.0.ledger.find::<SubjectEpoch>(SubjectEpoch::key(subject)).await?;
-        let began = Millis::floor(began);
-        Ok(match found {
-            None => Some(0),
-            // A log-out names the moment after its own.
-            Some(found) if found.record.issued_before <= began.next() => Some(found.record.number),
-            Some(_) => None,
-        })
+        users: &dyn AnyUserDirectory,
+        username: &str,
+        password: &str,
+    ) -> Result<Option<(User, u64)>, TokenError> {
+        let began = Millis::floor(self.now().wall);
+        let Some(user) = users.authenticate(username, password).await? else {
+            return Ok(None);
+        };
+        let found = self
+            .0
+            .ledger
+            .find::<SubjectEpoch>(SubjectEpoch::key(&user.subject))
+            .await?;
+        let Some(epoch) = found.map(|found| found.record) else {
+            return Ok(Some((user, 0)));
+        };
+        // A log-out that may have come while the password was checked, by whichever clock, may be for another password. Checked
+        // once more it was right after that log-out, whose number is known by now; a further one counts.
+        if began < epoch.issued_before.after(CLOCKS_DIFFER_BY) {
+            let again = users.authenticate(username, password).await?;
+            if again.is_none_or(|again| again.subject != user.subject) {
+                return Ok(None);
+            }
+        }
+        Ok(Some((user, epoch.number)))
     }
 
     /// What tokens of this request would be issued on the strength of.
@@ -55,8 +74,8 @@ impl TokenIssuer {
             None => None,
         };
         let consent = match &request.consent {
-            ConsentGround::None => None,
-            wanted => Some(self.ground_of_consent(request, wanted).await?),
+            None => None,
+            Some(id) => Some(self.ground_of_consent(request, id).await?),
         };
         Ok(Grounds {
             holders,
@@ -83,20 +102,12 @@ impl TokenIssuer {
         }
     }
 
-    async fn ground_of_consent(
-        &self,
-        request: &TokenRequest,
-        wanted: &ConsentGround,
-    ) -> Result<Found<Consent>, TokenError> {
+    async fn ground_of_consent(&self, request: &TokenRequest, id: &str) -> Result<Found<Consent>, TokenError> {
         let key = Consent::key(request.sub(), &request.client_id)?;
         let found = self.0.ledger.find::<Consent>(key).await?;
         let now = Millis::floor(self.now().wall);
-        let is_wanted = |consent: &Consent| match wanted {
-            ConsentGround::This(id) => consent.id == *id,
-            ConsentGround::None | ConsentGround::Present => true,
-        };
-        let found = found.filter(|found| now < found.record.expires_at && is_wanted(&found.record));
-        found.ok_or_else(|| TokenError::invalid_grant("the user has withdrawn what the client was allowed"))
+        let found = found.filter(|found| now < found.record.expires_at && found.record.id == id);
+        found.ok_or_else(withdrawn)
     }
 }
 

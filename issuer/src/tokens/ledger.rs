@@ -122,8 +122,8 @@ pub(crate) struct Pages<'a, R> {
 }
 
 impl<R: Record> Pages<'_, R> {
-    /// The next records; `None` when there are no more.
-    pub(crate) async fn next(&mut self) -> Result<Option<Vec<R>>, StoreError> {
+    /// The next records, each of which can be read or not; `None` when there are no more.
+    pub(crate) async fn next(&mut self) -> Result<Option<Vec<Result<R, StoreError>>>, StoreError> {
         let Some(mut listing) = self.listing.take() else {
             return Ok(None);
         };
@@ -133,7 +133,7 @@ impl<R: Record> Pages<'_, R> {
             self.listing = Some(listing);
         }
         let records = rows.iter().map(|(_, row)| Found::read(row).map(|found| found.record));
-        records.collect::<Result<_, _>>().map(Some)
+        Ok(Some(records.collect()))
     }
 }
 

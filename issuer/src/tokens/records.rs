@@ -6,7 +6,10 @@ use resource_protector::StoreError;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::{Map, Value};
 
-use super::holders::{Epochs, Holders};
+use super::{
+    holders::{Epochs, Holders},
+    revocation::Revocation,
+};
 use crate::{
     store::{Becomes, Id, Key, Kind, Row, Version, Was},
     time::Millis,
@@ -104,12 +107,9 @@ impl Record for Session {
         Some(Id::of(self.sub()))
     }
 
+    /// Its tokens live longer by the leeway of whoever reads them, and may be revoked for as long.
     fn over_at(&self) -> Option<Millis> {
-        let refreshable_until = self.refresh.as_ref().map(|refresh| refresh.expires_at);
-        Some(
-            self.last_token_over_at
-                .max(refreshable_until.unwrap_or(self.last_token_over_at)),
-        )
+        Some(Revocation::known_until(self.last_token_over_at).max(self.good_until()))
     }
 }
 
@@ -122,6 +122,12 @@ impl Session {
     /// name everywhere means them, too.
     pub(crate) fn sub(&self) -> &str {
         self.subject.as_deref().unwrap_or(&self.client_id)
+    }
+
+    /// Until when something of it is good, unless it is refreshed.
+    pub(crate) fn good_until(&self) -> Millis {
+        let refresh = self.refresh.as_ref().map(|refresh| refresh.expires_at);
+        self.last_token_over_at.max(refresh.unwrap_or(self.last_token_over_at))
     }
 
     /// Whether tokens that rest on it are good, as far as it is concerned.

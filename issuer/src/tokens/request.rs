@@ -48,7 +48,8 @@ pub struct TokenRequest {
     pub(super) claims: Map<String, Value>,
     /// The log-in of the user that they are issued on the strength of, where that can end.
     pub(super) login: Option<LoginGround>,
-    pub(super) consent: ConsentGround,
+    /// The consent of the user that they rest on, if they rest on one.
+    pub(super) consent: Option<String>,
 }
 
 /// A log-in that may have ended since it was looked at.
@@ -58,17 +59,6 @@ pub(crate) struct LoginGround {
     pub(crate) epoch: u64,
     /// The row that there is once it has ended by itself, if it can.
     pub(crate) ended: Option<Key>,
-}
-
-/// Whether the user has to have allowed it.
-#[derive(Clone, PartialEq, Eq)]
-pub(super) enum ConsentGround {
-    /// The application says that it is due.
-    None,
-    /// By the consent that is remembered at the moment.
-    Present,
-    /// By this one, and not by one that came after it was withdrawn.
-    This(String),
 }
 
 impl TokenRequest {
@@ -84,7 +74,7 @@ impl TokenRequest {
             fresh: false,
             claims: Map::new(),
             login: None,
-            consent: ConsentGround::None,
+            consent: None,
         }
     }
 
@@ -163,10 +153,10 @@ impl TokenRequest {
         self
     }
 
-    /// They are issued only while what the user has allowed the client is remembered.
+    /// They are issued only while this consent of the user is remembered, and not by one that came after it was withdrawn.
     #[must_use]
-    pub(crate) fn resting_on_consent(mut self) -> Self {
-        self.consent = ConsentGround::Present;
+    pub(crate) fn resting_on_consent(mut self, id: impl Into<String>) -> Self {
+        self.consent = Some(id.into());
         self
     }
 

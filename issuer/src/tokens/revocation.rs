@@ -18,6 +18,8 @@ pub(crate) struct Revocation {
     pub(crate) by: By,
     pub(crate) id: String,
     pub(crate) issued_before: Option<Millis>,
+    /// The epoch that it began, if it began one: two may name the same moment.
+    pub(crate) epoch: Option<u64>,
     pub(crate) until: Millis,
     /// Whether the list was told.
     pub(crate) told: bool,
@@ -50,13 +52,14 @@ impl Revocation {
             by,
             id: id.to_owned(),
             issued_before: None,
+            epoch: None,
             until,
             told: false,
         }
     }
 
     /// Until when one of tokens that are over then has to be known: they live longer by the leeway of whoever reads them.
-    fn known_until(until: Millis) -> Millis {
+    pub(super) fn known_until(until: Millis) -> Millis {
         until.after(MARGIN)
     }
 
@@ -67,7 +70,7 @@ impl Revocation {
 
     /// Whether the other one says all that this one does.
     pub(crate) fn is_said_by(&self, other: &Self) -> bool {
-        self.until == other.until && self.issued_before == other.issued_before
+        self.until == other.until && self.issued_before == other.issued_before && self.epoch == other.epoch
     }
 
     pub(crate) fn key(&self) -> Key {

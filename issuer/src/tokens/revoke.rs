@@ -199,6 +199,7 @@ impl TokenIssuer {
                 let after = Epoch::after(found.as_ref().map(|found| &found.record), now);
                 let revoked = Revocation {
                     issued_before: Some(after.issued_before),
+                    epoch: Some(after.number),
                     ..Revocation::new(Of::BY, name, after.issued_before.after(life))
                 };
                 let before = ledger.find::<Revocation>(revoked.key()).await?;
@@ -313,8 +314,12 @@ impl TokenIssuer {
     }
 
     async fn revoke_alone(&self, change: Change, revoked: Revocation) -> Result<Decision<End>, TokenError> {
-        // There is one already where the application has given two tokens the same `jti`.
+        // There is one already where the application has given two tokens the same `jti`: it is for both.
         let before = self.0.ledger.find::<Revocation>(revoked.key()).await?;
+        let until = before
+            .as_ref()
+            .map_or(revoked.until, |before| before.record.until.max(revoked.until));
+        let revoked = Revocation { until, ..revoked };
         let change = change.step(revoked.key(), was(before.as_ref()), revoked.put()?);
         Ok(Decision::Commit(change, End::Now(revoked)))
     }

@@ -8,7 +8,7 @@ use super::{
     TokenError, TokenIssuer,
     holders::Holders,
     ledger::{Ledger, Pages},
-    records::{Record as _, Session},
+    records::Session,
 };
 use crate::{store::Id, time::Millis};
 
@@ -48,7 +48,7 @@ impl ActiveSession {
 
     /// Until when something of it is good, unless it is refreshed.
     pub fn expires_at(&self) -> SystemTime {
-        self.0.over_at().map_or_else(|| self.started_at(), Millis::time)
+        self.0.good_until().time()
     }
 }
 
@@ -105,9 +105,10 @@ pub(super) struct AliveSessions<'a> {
 impl AliveSessions<'_> {
     /// The next of them; `None` when there are no more.
     pub(super) async fn next(&mut self) -> Result<Option<Vec<Session>>, StoreError> {
-        let Some(mut page) = self.pages.next().await? else {
+        let Some(page) = self.pages.next().await? else {
             return Ok(None);
         };
+        let mut page = page.into_iter().collect::<Result<Vec<_>, _>>()?;
         for session in &page {
             if !self.holders.contains_key(&session.client_id) {
                 let holders = self.ledger.holders(session.sub(), &session.client_id).await?;
@@ -116,7 +117,7 @@ impl AliveSessions<'_> {
         }
         page.retain(|session| {
             let holders = self.holders.get(&session.client_id);
-            session.over_at() > Some(self.now) && holders.is_some_and(|holders| session.is_alive(holders))
+            session.good_until() > self.now && holders.is_some_and(|holders| session.is_alive(holders))
         });
         Ok(Some(page))
     }

@@ -123,6 +123,13 @@ impl TokenIssuer {
         let mut failed = None;
         while let Some(page) = sessions.next().await? {
             for session in page {
+                let session = match session {
+                    Ok(session) => session,
+                    Err(error) => {
+                        failed = failed.or(Some(error.into()));
+                        continue;
+                    }
+                };
                 let is_of_holder = revoked.by == By::Sub || session.client_id == client;
                 if is_of_holder
                     && !holders.have_ended_nothing_since(session.epochs)
@@ -174,13 +181,15 @@ impl TokenIssuer {
         let Some(list) = &self.0.access.list else {
             return Ok(());
         };
-        let mut failed = None;
+        // What is not in force here is the worse of both.
+        let (mut failed, mut of_others) = (None, None);
         let mut all = self.0.ledger.pages::<Revocation>(None);
         while let Some(page) = all.next().await? {
             for revoked in page {
-                let told = match revoked.told {
-                    false => self.tell(&revoked).await,
-                    true => list
+                let told = match revoked {
+                    Err(error) => Err(error.into()),
+                    Ok(revoked) if !revoked.told => self.tell(&revoked).await,
+                    Ok(revoked) => list
                         .revoke(revoked.cut_off(&self.0.issuer))
                         .await
                         .map_err(TokenError::from),
@@ -194,18 +203,19 @@ impl TokenIssuer {
                         "the list of revocations will never take one of them"
                     ),
                     // The others are told all the same: a list may be in force here though others cannot be told.
+                    Err(error) if error.is_of_others() => of_others = of_others.or(Some(error)),
                     told => failed = failed.or(told.err()),
                 }
             }
         }
-        failed.map_or(Ok(()), Err)
+        failed.or(of_others).map_or(Ok(()), Err)
     }
 
-    /// Tells the list everything at the start. One that cannot be reached is told later: whoever goes by it notices by its age
-    /// that it says nothing.
+    /// Tells the list everything at the start. Where it is in force here, others are told later: they notice by its age that they
+    /// have heard nothing. Where it is not, a process that starts would let in whom it has logged out.
     pub(super) async fn tell_at_start(&self) -> Result<(), SetupError> {
         match self.tell_all().await {
-            Err(error) if error.kind() == TokenErrorKind::Unavailable => {
+            Err(error) if error.is_of_others() => {
                 tracing::warn!(
                     target: "resource_protector_issuer::upkeep",
                     event = "upkeep_failed",

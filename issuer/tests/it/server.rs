@@ -1193,4 +1193,5 @@ async fn the_password_grant_is_there_only_where_it_is_added() {
 }
 
 mod consents;
+mod ends;
 mod meanwhile;

@@ -10,7 +10,7 @@ use std::{
 
 use resource_protector::{
     Algorithm, CutOff, JwtValidator, MemoryRevocationList, OpaqueToken, ResourceProtectorLayer, RevocationTerms,
-    Revoke, RevokeError, RevokedBy, StoredToken, TokenStore as _, testing::TestClock,
+    Revoke, RevokeError, StoredToken, TokenStore as _, testing::TestClock,
 };
 use resource_protector_issuer::{
     AccessTokens, CodeExchange, CodeRequest, IssuedTokens, KeyRing, RefreshRequest, TokenErrorKind, TokenIssuer,
@@ -280,31 +280,45 @@ async fn a_token_is_for_the_resources_that_are_asked_for_of_those_that_were_gran
 }
 
 #[tokio::test]
-async fn an_issuer_starts_while_its_list_takes_nothing_and_tells_it_with_the_next_upkeep() {
+async fn an_issuer_starts_while_others_cannot_be_told_and_tells_them_with_the_next_upkeep() {
     let world = World::jwt().await;
-    let logged_out = world.begun("app", "alice").await;
-    world.issuer.logout_session(logged_out.session_id()).await.unwrap();
-    // There is room for one, which another has until it is over.
-    let terms = RevocationTerms::new(RevokedBy::ALL, 60 * MINUTE).unwrap();
-    let list = MemoryRevocationList::new(terms).clock(world.clock.clone()).capacity(1);
-    list.revoke(CutOff::token(ISSUER, "another").until(world.wall()))
-        .await
-        .unwrap();
-    let access = AccessTokens::jwt(world.keys.clone(), list.clone()).unwrap();
+    let tokens = world.begun("app", "alice").await;
+    world.issuer.logout_session(tokens.session_id()).await.unwrap();
+    let list = MemoryRevocationList::new(terms()).clock(world.clock.clone());
+    let times = Arc::new(AtomicUsize::new(100));
+    let away = Away {
+        list: list.clone(),
+        times: Arc::clone(&times),
+        takes_nothing: false,
+    };
+    let access = AccessTokens::jwt(world.keys.clone(), away).unwrap();
     let builder = TokenIssuer::builder(ISSUER, API, world.store.clone(), access).unwrap();
     let issuer = builder.clock(world.clock.clone()).open().await.unwrap();
-    let issued = issuer.issue(TokenRequest::for_subject("app", "bob")).await.unwrap();
-    assert!(issuer.upkeep().await.is_err());
-    let tokens = JwtValidator::with_jwks(ISSUER, world.keys.jwks(world.wall()), API).unwrap();
-    let protector = ResourceProtectorLayer::new(tokens)
+    // Here it is in force.
+    let keys = JwtValidator::with_jwks(ISSUER, world.keys.jwks(world.wall()), API).unwrap();
+    let protector = ResourceProtectorLayer::new(keys)
         .revocation(list)
         .clock(world.clock.clone());
-    assert!(present(&protector, logged_out.access_token()).await.is_ok());
-
-    world.clock.advance(8 * MINUTE);
+    assert_eq!(present(&protector, tokens.access_token()).await.unwrap_err(), 401);
+    assert_eq!(issuer.upkeep().await.unwrap_err().kind(), TokenErrorKind::Unavailable);
+    times.store(0, Ordering::SeqCst);
     issuer.upkeep().await.unwrap();
-    assert_eq!(present(&protector, logged_out.access_token()).await.unwrap_err(), 401);
-    assert!(present(&protector, issued.access_token()).await.is_ok());
+}
+
+#[tokio::test]
+async fn an_issuer_does_not_start_with_a_list_that_has_no_room_for_what_was_revoked() {
+    let world = World::jwt().await;
+    for _ in 0..2 {
+        let tokens = world.begun("app", "alice").await;
+        world.issuer.logout_session(tokens.session_id()).await.unwrap();
+    }
+    let list = MemoryRevocationList::new(terms())
+        .clock(world.clock.clone())
+        .capacity(1);
+    let access = AccessTokens::jwt(world.keys.clone(), list).unwrap();
+    let builder = TokenIssuer::builder(ISSUER, API, world.store.clone(), access).unwrap();
+    let refused = builder.clock(world.clock.clone()).open().await.unwrap_err();
+    assert_eq!(refused.option(), "revocations");
 }
 
 #[tokio::test]

@@ -29,8 +29,8 @@ impl AuthorizationEndpoint {
         }
         match form.get("decision") {
             Some("allow") => {
-                self.remember_consent(visit, login).await?;
-                let granted = self.grant(visit).await?;
+                let consent = self.remember_consent(visit, login).await?;
+                let granted = self.grant(visit, &consent).await?;
                 Ok(self.redirect(visit, granted.answer()))
             }
             Some("deny") => {
@@ -48,18 +48,18 @@ impl AuthorizationEndpoint {
         }
     }
 
-    async fn remember_consent(&self, visit: &Visit<'_>, login: &Login) -> Result<(), Stop> {
+    async fn remember_consent(&self, visit: &Visit<'_>, login: &Login) -> Result<String, Stop> {
         let AuthorizationRequest { scopes, resources, .. } = &visit.request;
         let client_id = visit.client.id();
         let by = (login.subject.as_str(), &ground_of(login));
         let remembered = self.frontend.issuer.remember_consent(by, client_id, scopes, resources);
-        self.unless_logged_out(visit, remembered.await)?;
+        let consent = self.unless_logged_out(visit, remembered.await)?;
         tracing::info!(
             target: "resource_protector_issuer::authorize",
             event = "consent_given",
             client_id,
             "a user has allowed a client what it asks for"
         );
-        Ok(())
+        Ok(consent)
     }
 }

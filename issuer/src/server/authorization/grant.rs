@@ -34,7 +34,7 @@ impl Granted {
 impl AuthorizationEndpoint {
     /// A code, or an access token, unless the user was granted too many of late: each leads to a session, whose rows are kept
     /// for as long as its tokens may live.
-    pub(super) async fn grant(&self, visit: &Visit<'_>) -> Result<Granted, Stop> {
+    pub(super) async fn grant(&self, visit: &Visit<'_>, consent: &str) -> Result<Granted, Stop> {
         let Some((login, _)) = &visit.login else {
             return Err(StoreError::new("nobody is logged in").into());
         };
@@ -45,7 +45,7 @@ impl AuthorizationEndpoint {
             Ok(counted) => counted,
             Err(too_many) => return Err(self.too_many(visit, Limit::Codes, too_many).into()),
         };
-        let granted = self.issue(visit, login).await;
+        let granted = self.issue(visit, login, consent).await;
         if granted.is_err() {
             counted.undecided();
         }
@@ -60,7 +60,7 @@ impl AuthorizationEndpoint {
         })
     }
 
-    async fn issue(&self, visit: &Visit<'_>, login: &Login) -> Result<Granted, TokenError> {
+    async fn issue(&self, visit: &Visit<'_>, login: &Login, consent: &str) -> Result<Granted, TokenError> {
         let issuer = &self.frontend.issuer;
         let auth_time = UNIX_EPOCH + Duration::from_secs(login.auth_time);
         let mut tokens = TokenRequest::for_subject(visit.client.id(), &login.subject)
@@ -68,7 +68,7 @@ impl AuthorizationEndpoint {
             .audience(visit.request.resources.clone())
             .authenticated_at(auth_time)
             .resting_on_login(ground_of(login))
-            .resting_on_consent();
+            .resting_on_consent(consent);
         if visit.is_made_for_this {
             tokens = tokens.fresh();
         }

@@ -9,6 +9,7 @@ use crate::{
     rate_limit::Attempt,
     server::{
         browser::{BrowserId, Cookie},
+        ended,
         frontend::Stop,
         headers::redirect,
         pages::{Limit, LoginProblem},
@@ -49,15 +50,19 @@ impl AuthorizationEndpoint {
                 return Ok(self.too_many(visit, Limit::Login, too_many));
             }
         };
-        let user = match frontend.users.authenticate(username, password).await {
-            Ok(user) => user,
+        let checked = frontend
+            .issuer
+            .check_password(&*frontend.users, username, password)
+            .await;
+        let checked = match checked {
+            Ok(checked) => checked,
             Err(error) => {
                 attempt.undecided();
                 of_peer.into_iter().for_each(Attempt::undecided);
                 return Err(error.into());
             }
         };
-        let Some(user) = user else {
+        let Some((user, epoch)) = checked else {
             tracing::info!(
                 target: "resource_protector_issuer::authorize",
                 event = "login_refused",
@@ -69,11 +74,15 @@ impl AuthorizationEndpoint {
         attempt.succeeded();
         // It does not count, and makes up for nothing: a stranger may have an account, too.
         of_peer.into_iter().for_each(Attempt::undecided);
-        let began = now.wall;
-        match frontend.issuer.logouts_before_login(&user.subject, began).await? {
-            Some(epoch) => self.logged_in(visit, &user, epoch),
-            None => Ok(self.login_page(visit, username, Some(LoginProblem::OutOfDate))),
+        // Each log-in that ends early leaves a row for its time.
+        if let Err(too_many) = self.code_limit.begin(&format!("login\n{}", user.subject), now) {
+            return Ok(self.too_many(visit, Limit::Login, too_many));
         }
+        // No button of the browser's reaches it any more.
+        if let Some(before) = frontend.sealed_login(&parts.headers) {
+            ended::end(&frontend.issuer.store(), &before).await?;
+        }
+        self.logged_in(visit, &user, epoch)
     }
 
     /// Back to the request, by a redirect, with a log-in that was made for it.

@@ -16,7 +16,6 @@ use super::{
     authorize::{self, AuthorizationRequest, Step, next_step},
     frontend::{Frontend, Stop},
     headers::not_allowed,
-    login::Login,
     pages::Trouble,
 };
 use crate::{
@@ -64,14 +63,18 @@ impl AuthorizationEndpoint {
 
     async fn show(&self, parts: &Parts) -> Result<Answer, Stop> {
         let visit = self.visit(parts).await?;
-        match self.next(&visit).await? {
-            Step::Login => Ok(self.login_page(&visit, "", None)),
-            Step::Consent => Ok(self.consent_page(&visit, false)),
-            Step::Refuse(code) => Ok(self.back(&visit, authorize::Answer::Error(code, None))),
-            Step::Grant => {
-                let granted = self.grant(&visit).await?;
+        let consent = self.consent_before(&visit).await?;
+        let login = visit.login.as_ref().map(|(login, _)| login);
+        let now = self.frontend.issuer.now().wall;
+        let step = next_step(&visit.request, login, visit.is_made_for_this, consent.is_some(), now);
+        match (step, consent) {
+            (Step::Grant, Some(consent)) => {
+                let granted = self.grant(&visit, &consent).await?;
                 Ok(self.back(&visit, granted.answer()))
             }
+            (Step::Login, _) => Ok(self.login_page(&visit, "", None)),
+            (Step::Consent | Step::Grant, _) => Ok(self.consent_page(&visit, false)),
+            (Step::Refuse(code), _) => Ok(self.back(&visit, authorize::Answer::Error(code, None))),
         }
     }
 
@@ -95,31 +98,18 @@ impl AuthorizationEndpoint {
         }
     }
 
-    async fn next(&self, visit: &Visit<'_>) -> Result<Step, Stop> {
-        let has_consent = match &visit.login {
-            None => false,
-            Some((login, _)) => self.has_consent(visit, login).await?,
-        };
-        let login = visit.login.as_ref().map(|(login, _)| login);
-        let now = self.frontend.issuer.now().wall;
-        Ok(next_step(
-            &visit.request,
-            login,
-            visit.is_made_for_this,
-            has_consent,
-            now,
-        ))
-    }
-
-    /// Whether they need not be asked again. A client that anybody can pretend to be is asked about every time, unless it is
-    /// known by an `https` address that is its own (RFC 6749 §10.2, RFC 8252 §8.6).
-    async fn has_consent(&self, visit: &Visit<'_>, login: &Login) -> Result<bool, Stop> {
+    /// The consent by which they need not be asked again. A client that anybody can pretend to be is asked about every time,
+    /// unless it is known by an `https` address that is its own (RFC 6749 §10.2, RFC 8252 §8.6).
+    async fn consent_before(&self, visit: &Visit<'_>) -> Result<Option<String>, Stop> {
         let AuthorizationRequest { scopes, resources, .. } = &visit.request;
+        let Some((login, _)) = &visit.login else {
+            return Ok(None);
+        };
         if visit.client.is_public() && visit.request.redirect_scheme() != "https" {
-            return Ok(false);
+            return Ok(None);
         }
         let client_id = visit.client.id();
         let issuer = &self.frontend.issuer;
-        Ok(issuer.has_consent(&login.subject, client_id, scopes, resources).await?)
+        Ok(issuer.consent_to(&login.subject, client_id, scopes, resources).await?)
     }
 }

@@ -16,6 +16,8 @@ const GRACE: u64 = 10_000;
 const ACCESS_TOKEN_LIFE: u64 = 600_000;
 const REFRESH_TOKEN_LIFE: u64 = 14 * DAY;
 const SESSION_LIFE: u64 = 90 * DAY;
+/// For how long what is over may be good by the leeway of others, and a minute.
+const MARGIN: u64 = 360_000;
 const DAY: u64 = 86_400_000;
 
 /// Numbers that are the same for the same seed (SplitMix64).
@@ -204,7 +206,9 @@ impl Run {
                     let family = &mut self.oracle.families[*family];
                     // When all of a session is over it may be deleted, and nobody knows whose the token was. Its last access token
                     // is over at the second.
-                    let over_at = family.next_until.max(family.last_access_at + ACCESS_TOKEN_LIFE);
+                    let over_at = family
+                        .next_until
+                        .max(family.last_access_at + ACCESS_TOKEN_LIFE + MARGIN);
                     if over_at.abs_diff(self.oracle.now) > 2_000 {
                         self.node.issuer.revoke(text, "app").await.unwrap();
                         family.is_dead |= over_at > self.oracle.now;

@@ -2,7 +2,7 @@
 
 use std::{
     pin::Pin,
-    sync::{Arc, OnceLock},
+    sync::{Arc, Mutex},
     task::{Context, Poll},
     time::Duration,
 };
@@ -95,19 +95,22 @@ async fn a_consent_form_that_takes_long_is_no_way_round_a_log_out_at_the_server(
     assert!(town.issuer.consents(&town.alice.subject).await.unwrap().is_empty());
 }
 
-/// Users who are logged out everywhere while their password is checked.
+/// Users whose password is replaced, and who are logged out everywhere, while it is checked; by a clock that is behind.
 #[derive(Clone)]
 struct LoggedOutMeanwhile {
     users: StoredUsers,
-    issuer: Arc<OnceLock<TokenIssuer>>,
-    clock: TestClock,
+    issuer: Arc<Mutex<Option<TokenIssuer>>>,
 }
 
 impl UserDirectory for LoggedOutMeanwhile {
     async fn authenticate(&self, username: &str, password: &str) -> Result<Option<User>, StoreError> {
         let user = UserDirectory::authenticate(&self.users, username, password).await?;
-        if let (Some(user), Some(issuer)) = (&user, self.issuer.get()) {
-            self.clock.advance(Duration::from_secs(1));
+        let issuer = self.issuer.lock().unwrap().take();
+        if let (Some(user), Some(issuer)) = (&user, issuer) {
+            self.users
+                .set_password(&user.subject, "another long password")
+                .await
+                .unwrap();
             issuer.logout_everywhere(&user.subject).await.map_err(StoreError::new)?;
         }
         Ok(user)
@@ -120,17 +123,21 @@ impl UserDirectory for LoggedOutMeanwhile {
 
 /// A server for these users, and whether they are logged out while they log in.
 async fn server(are_logged_out: bool) -> AuthorizationServer {
-    let clock = TestClock::new();
+    let (clock, behind) = (TestClock::new(), TestClock::new());
+    clock.advance(Duration::from_secs(2));
     let users = LoggedOutMeanwhile {
         users: StoredUsers::in_memory(Passwords::weak_for_tests().unwrap()),
         issuer: Arc::default(),
-        clock: clock.clone(),
     };
     users.users.add("alice", PASSWORD).await.unwrap();
-    let builder = TokenIssuer::builder(ISSUER, API, MemoryStore::new(), AccessTokens::opaque()).unwrap();
-    let issuer = builder.subject_rule(users.clone()).clock(clock).open().await.unwrap();
+    let store = MemoryStore::new();
+    let open = async |clock: TestClock| {
+        let builder = TokenIssuer::builder(ISSUER, API, store.clone(), AccessTokens::opaque()).unwrap();
+        builder.subject_rule(users.clone()).clock(clock).open().await.unwrap()
+    };
+    let (issuer, elsewhere) = (open(clock).await, open(behind).await);
     if are_logged_out {
-        users.issuer.set(issuer.clone()).unwrap();
+        *users.issuer.lock().unwrap() = Some(elsewhere);
     }
     let secret = ClientSecret::new(super::SECRET).unwrap();
     let clients = MemoryClients::new([
