@@ -76,7 +76,7 @@ impl AuthorizationEndpoint {
         of_peer.into_iter().for_each(Attempt::undecided);
         // Each log-in that ends early leaves a row for its time.
         if let Err(too_many) = self.code_limit.begin(&format!("login\n{}", user.subject), now) {
-            return Ok(self.too_many(visit, Limit::Login, too_many));
+            return Ok(self.too_many(visit, Limit::Codes, too_many));
         }
         // No button of the browser's reaches it any more.
         if let Some(before) = frontend.sealed_login(&parts.headers) {
