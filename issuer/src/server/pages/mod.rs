@@ -237,7 +237,7 @@ pub enum Limit {
     Login,
     /// Failed log-ins from one peer, under any usernames.
     Peer,
-    /// Codes, or access tokens in the URL, that a user was granted for one client. Nothing has failed.
+    /// Codes, or access tokens in the URL, that a user was granted for one client, or log-ins of one user. Nothing has failed.
     Codes,
 }
 
