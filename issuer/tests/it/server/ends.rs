@@ -245,6 +245,25 @@ async fn a_withdrawn_consent_does_not_come_back_with_its_codes() {
 }
 
 #[tokio::test]
+async fn whoever_is_logged_out_everywhere_between_consent_and_code_gets_none() {
+    let (town, store) = hooked().await;
+    let mut browser = town.browser();
+    let page = browser.come_in(&phone()).await;
+    let (issuer, subject) = (town.issuer.clone(), town.alice.subject.clone());
+    let logging_out: Hook =
+        Box::new(move || Box::pin(async move { issuer.logout_everywhere(&subject).await.unwrap() }));
+    *store.after_commit.lock().unwrap() = Some((Kind::Consent, false, logging_out));
+    assert!(browser.decide(&page, "allow").await.is_login());
+    let listing = Listing {
+        kind: Kind::Code,
+        owner: None,
+        after: None,
+        limit: 10,
+    };
+    assert!(town.store.list(&listing).await.unwrap().is_empty());
+}
+
+#[tokio::test]
 async fn whoever_logs_out_after_logging_in_again_is_out_with_every_cookie_of_the_browser() {
     let town = Town::new().await;
     let mut browser = town.browser();
