@@ -153,11 +153,8 @@ async fn no_log_out_notes_as_told_what_another_one_has_not_told() {
     );
 }
 
-/// A town on a hooked store.
-async fn hooked() -> (Town, Hooked) {
-    let clock = TestClock::new();
-    let users = StoredUsers::in_memory(Passwords::weak_for_tests().unwrap());
-    let alice = users.add("alice", PASSWORD).await.unwrap();
+/// A server on this store, by this clock.
+async fn shop(store: impl Store, users: &StoredUsers, clock: &TestClock) -> (AuthorizationServer, TokenIssuer) {
     let clients = MemoryClients::new([Client::public("phone")
         .unwrap()
         .redirect_uris(["https://phone.test/cb"])
@@ -166,8 +163,7 @@ async fn hooked() -> (Town, Hooked) {
         .unwrap()
         .scopes("profile email")
         .unwrap()]);
-    let store = Hooked::default();
-    let issuer = TokenIssuer::builder(ISSUER, API, store.clone(), AccessTokens::opaque())
+    let issuer = TokenIssuer::builder(ISSUER, API, store, AccessTokens::opaque())
         .unwrap()
         .subject_rule(users.clone())
         .clock(clock.clone())
@@ -178,17 +174,24 @@ async fn hooked() -> (Town, Hooked) {
         .unwrap()
         .build()
         .unwrap();
-    (
-        Town {
-            server,
-            users,
-            alice,
-            issuer,
-            store: store.store.clone(),
-            clock,
-        },
-        store,
-    )
+    (server, issuer)
+}
+
+/// A town on a hooked store.
+async fn hooked() -> (Town, Hooked) {
+    let (clock, store) = (TestClock::new(), Hooked::default());
+    let users = StoredUsers::in_memory(Passwords::weak_for_tests().unwrap());
+    let alice = users.add("alice", PASSWORD).await.unwrap();
+    let (server, issuer) = shop(store.clone(), &users, &clock).await;
+    let town = Town {
+        server,
+        users,
+        alice,
+        issuer,
+        store: store.store.clone(),
+        clock,
+    };
+    (town, store)
 }
 
 async fn redeem(town: &Town, code: &str) -> Result<(), String> {
@@ -284,30 +287,6 @@ async fn whoever_logs_out_after_logging_in_again_is_out_with_every_cookie_of_the
     );
 }
 
-/// A server on this store, by this clock.
-async fn shop(store: &Breakable, users: &StoredUsers, clock: &TestClock) -> (AuthorizationServer, TokenIssuer) {
-    let clients = MemoryClients::new([Client::public("phone")
-        .unwrap()
-        .redirect_uris(["https://phone.test/cb"])
-        .unwrap()
-        .grants(["authorization_code"])
-        .unwrap()
-        .scopes("profile")
-        .unwrap()]);
-    let issuer = TokenIssuer::builder(ISSUER, API, store.clone(), AccessTokens::opaque())
-        .unwrap()
-        .subject_rule(users.clone())
-        .clock(clock.clone())
-        .open()
-        .await
-        .unwrap();
-    let server = AuthorizationServer::builder(issuer.clone(), clients, users.clone(), SealingKey::random().unwrap())
-        .unwrap()
-        .build()
-        .unwrap();
-    (server, issuer)
-}
-
 #[tokio::test]
 async fn a_user_who_was_logged_out_by_a_machine_whose_clock_was_ahead_can_log_in() {
     let (store, users) = (
@@ -317,8 +296,8 @@ async fn a_user_who_was_logged_out_by_a_machine_whose_clock_was_ahead_can_log_in
     let alice = users.add("alice", PASSWORD).await.unwrap();
     let (here, there) = (TestClock::new(), TestClock::new());
     there.set_wall(here.now().wall + Duration::from_secs(24 * 3600));
-    let (server, issuer) = shop(&store, &users, &here).await;
-    let (_, ahead) = shop(&store, &users, &there).await;
+    let (server, issuer) = shop(store.clone(), &users, &here).await;
+    let (_, ahead) = shop(store.clone(), &users, &there).await;
     ahead.logout_everywhere(&alice.subject).await.unwrap();
     let town = Town {
         server,
@@ -447,8 +426,8 @@ async fn a_user_logs_in_with_a_new_password_though_the_log_out_that_came_with_it
     let alice = users.add("alice", PASSWORD).await.unwrap();
     let (here, there) = (TestClock::new(), TestClock::new());
     there.set_wall(here.now().wall + Duration::from_secs(1));
-    let (server, issuer) = shop(&store, &users, &here).await;
-    let (_, ahead) = shop(&store, &users, &there).await;
+    let (server, issuer) = shop(store.clone(), &users, &here).await;
+    let (_, ahead) = shop(store.clone(), &users, &there).await;
     ahead.logout_everywhere(&alice.subject).await.unwrap();
     here.advance(Duration::from_millis(500));
     let town = Town {
