@@ -8,6 +8,9 @@ use std::{
 use resource_protector::{Clock, Moment};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+/// How far the clocks of machines may be apart that log users in and out.
+pub(crate) const CLOCKS_DIFFER_BY: Duration = Duration::from_secs(60);
+
 /// A moment, in whole milliseconds since 1970.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Millis(u64);

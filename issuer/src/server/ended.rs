@@ -5,9 +5,10 @@
 
 use std::time::{Duration, UNIX_EPOCH};
 
-use super::login::{CLOCKS_DIFFER_BY, Login};
+use super::login::Login;
 use crate::{
     store::{Becomes, Change, Key, Kind, Row, Store, StoreError, Version, Was},
+    time::CLOCKS_DIFFER_BY,
     tokens::LoginGround,
 };
 
@@ -25,13 +26,7 @@ pub(super) async fn end(store: &impl Store, login: &Login) -> Result<(), StoreEr
     store.commit(&change).await.map(|_| ())
 }
 
-/// Whether a log-in was ended.
-pub(super) async fn is_ended(store: &impl Store, login: &Login) -> Result<bool, StoreError> {
-    let rows = store.load(&[key(login)]).await?;
-    Ok(rows.iter().any(Option::is_some))
-}
-
-/// What has to be so still when something is issued on the strength of a log-in.
+/// By what it is found out whether a log-in was ended.
 pub(super) fn ground_of(login: &Login) -> LoginGround {
     LoginGround {
         epoch: login.epoch,

@@ -116,12 +116,12 @@ impl Frontend {
         let Some(login) = self.sealed_login(headers) else {
             return Ok(None);
         };
-        if ended::is_ended(&self.issuer.store(), &login).await? {
+        let ground = ended::ground_of(&login);
+        if !self.issuer.is_logged_in(&login.subject, &ground).await? {
             return Ok(None);
         }
         let user = self.users.find(&login.subject).await?.filter(|user| user.is_active);
-        let is_current = self.issuer.logouts_of(&login.subject).await? == login.epoch;
-        Ok(user.filter(|_| is_current).map(|user| (login, user)))
+        Ok(user.map(|user| (login, user)))
     }
 
     /// The page, and the identifier of a browser that had none.

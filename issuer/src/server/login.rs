@@ -12,14 +12,10 @@ use super::{
     browser::BrowserId,
     seal::{Purpose, SealingKey},
 };
-use crate::random;
-use crate::store::StoreError;
+use crate::{random, store::StoreError, time::CLOCKS_DIFFER_BY};
 
 /// The longest cookie of a log-in that is read, in bytes.
 const MAX_LOGIN: usize = 2048;
-
-/// By how much the clocks of those who serve one issuer may differ.
-pub(super) const CLOCKS_DIFFER_BY: Duration = Duration::from_secs(60);
 
 /// How long after a log-in it counts as made for the request that asked for it.
 const MADE_FOR: Duration = Duration::from_secs(600);

@@ -175,7 +175,8 @@ impl TokenIssuer {
     /// # Errors
     ///
     /// [`InvalidGrant`](TokenErrorKind::InvalidGrant) when the code is unknown, over, used or another client's, when the
-    /// redirect URI is another, when the verifier does not fit, or when the [rule](super::SubjectRule) says no;
+    /// redirect URI is another, when the verifier does not fit, when the user was logged out everywhere or has withdrawn the
+    /// consent since, when the client's tokens were revoked since, or when the [rule](super::SubjectRule) says no;
     /// [`InvalidTarget`](TokenErrorKind::InvalidTarget) when a resource is asked for that was not granted;
     /// [`Unavailable`](TokenErrorKind::Unavailable) when the store cannot be reached.
     pub async fn redeem_code(&self, exchange: CodeExchange) -> Result<IssuedTokens, TokenError> {

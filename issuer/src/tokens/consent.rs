@@ -10,14 +10,15 @@ use resource_protector::StoreError;
 
 use super::{
     TokenError, TokenIssuer,
+    error::Worst,
     ledger::Decision,
+    login::LoginGround,
     records::{Consent, Record as _, Session, was},
-    request::LoginGround,
     sessions::LONGEST_LIST,
 };
 use crate::{
     random,
-    store::{Becomes, Change, Id, Key, Kind, Was},
+    store::{Becomes, Change, Id, Key, Kind},
     time::Millis,
 };
 
@@ -59,7 +60,7 @@ impl TokenIssuer {
         ledger
             .transact(|| async move {
                 let holders = ledger.holders(subject, client_id).await?;
-                let ended_login = self.ground_of_login(login, &holders).await?;
+                let grounds = self.ground_of_login(login, holders).await?;
                 let found = ledger.find::<Consent>(key.clone()).await?;
                 match &found {
                     Some(found) if found.record.id == *id => return Ok(Decision::Happened),
@@ -86,11 +87,7 @@ impl TokenIssuer {
                 };
                 let id = after.id.clone();
                 let change = Change::new().step(key.clone(), was(found.as_ref()), after.put()?);
-                let mut change = holders.unchanged(change, subject, client_id);
-                if let Some(ended) = ended_login {
-                    change = change.step(ended, Was::Absent, Becomes::Same);
-                }
-                Ok(Decision::Commit(change, id))
+                Ok(Decision::Commit(grounds.unchanged(change, subject, client_id)?, id))
             })
             .await
     }
@@ -181,28 +178,26 @@ impl TokenIssuer {
         );
         Ok(())
     }
-}
 
-impl TokenIssuer {
     /// Ends the sessions of a user that a client has begun. One that cannot be ended keeps no other from it.
     async fn end_sessions_of(&self, subject: &str, client_id: &str) -> Result<(), TokenError> {
         let now = Some(Millis::floor(self.now().wall));
         let holders = self.0.ledger.holders(subject, client_id).await?;
-        let mut failed = None;
+        let mut worst = Worst::default();
         let mut pages = self.0.ledger.pages::<Session>(Some(Id::of(subject)));
         while let Some(page) = pages.next().await? {
             for session in page {
-                let ended = match session {
-                    Err(error) => Err(error.into()),
-                    Ok(session) if session.client_id != client_id || session.over_at() <= now => Ok(()),
-                    Ok(session) if session.is_alive(&holders) => self.logout_session(&session.sid).await,
+                let session = worst.note(session);
+                let theirs = session.filter(|session| session.client_id == client_id && session.over_at() > now);
+                let Some(session) = theirs else { continue };
+                worst.note(match session.is_alive(&holders) {
+                    true => self.logout_session(&session.sid).await,
                     // Whoever ended it may have been cut short.
-                    Ok(session) => self.tell_if_untold(&session.cut_offs()).await,
-                };
-                failed = failed.or(ended.err());
+                    false => self.tell_if_untold(&session.cut_offs()).await,
+                });
             }
         }
-        failed.map_or(Ok(()), Err)
+        worst.into_result()
     }
 }
 

@@ -80,6 +80,32 @@ impl TokenError {
     }
 }
 
+/// The worst of what has failed, where one failure keeps nothing else from being done.
+#[derive(Default)]
+pub(super) struct Worst(Option<TokenError>);
+
+impl Worst {
+    /// What is not in force here is worse than what only others could not be told.
+    pub(super) fn note<T, E: Into<TokenError>>(&mut self, done: Result<T, E>) -> Option<T> {
+        let error = match done {
+            Ok(done) => return Some(done),
+            Err(error) => error.into(),
+        };
+        if self
+            .0
+            .as_ref()
+            .is_none_or(|known| known.is_of_others && !error.is_of_others)
+        {
+            self.0 = Some(error);
+        }
+        None
+    }
+
+    pub(super) fn into_result(self) -> Result<(), TokenError> {
+        self.0.map_or(Ok(()), Err)
+    }
+}
+
 impl From<StoreError> for TokenError {
     fn from(error: StoreError) -> Self {
         Self::new(TokenErrorKind::Unavailable, format!("store: {error}"))

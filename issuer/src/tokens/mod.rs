@@ -15,6 +15,7 @@ mod introspect;
 mod issue;
 mod issued;
 mod ledger;
+mod login;
 mod recognize;
 mod records;
 mod refresh;
@@ -32,7 +33,7 @@ use std::{fmt, sync::Arc, time::Duration};
 
 use resource_protector::{Clock, Moment};
 
-pub(crate) use self::request::LoginGround;
+pub(crate) use self::login::LoginGround;
 pub use self::{
     access::AccessTokens,
     builder::TokenIssuerBuilder,

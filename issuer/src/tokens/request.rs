@@ -6,8 +6,7 @@ use resource_protector::Scopes;
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-use super::{TokenError, TokenErrorKind};
-use crate::store::Key;
+use super::{TokenError, TokenErrorKind, login::LoginGround};
 
 /// The claims that the issuer writes itself.
 const WRITTEN: [&str; 14] = [
@@ -50,15 +49,6 @@ pub struct TokenRequest {
     pub(super) login: Option<LoginGround>,
     /// The consent of the user that they rest on, if they rest on one.
     pub(super) consent: Option<String>,
-}
-
-/// A log-in that may have ended since it was looked at.
-#[derive(Clone)]
-pub(crate) struct LoginGround {
-    /// How often the subject had been logged out everywhere when it began.
-    pub(crate) epoch: u64,
-    /// The row that there is once it has ended by itself, if it can.
-    pub(crate) ended: Option<Key>,
 }
 
 impl TokenRequest {

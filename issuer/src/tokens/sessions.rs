@@ -1,15 +1,13 @@
 //! The sessions of a subject, for its own eyes.
 
-use std::{cmp::Reverse, collections::BTreeMap, fmt, time::SystemTime};
-
-use resource_protector::StoreError;
-
-use super::{
-    TokenError, TokenIssuer,
-    holders::Holders,
-    ledger::{Ledger, Pages},
-    records::Session,
+use std::{
+    cmp::Reverse,
+    collections::{BTreeMap, btree_map::Entry},
+    fmt,
+    time::SystemTime,
 };
+
+use super::{TokenError, TokenIssuer, records::Session};
 use crate::{store::Id, time::Millis};
 
 /// How many entries a list for people has.
@@ -72,53 +70,26 @@ impl TokenIssuer {
     ///
     /// When the store cannot be reached.
     pub async fn sessions(&self, subject: &str) -> Result<Vec<ActiveSession>, TokenError> {
+        let now = Millis::floor(self.now().wall);
+        let ledger = &self.0.ledger;
+        // By the client, which many sessions have in common.
+        let mut holders = BTreeMap::new();
         let mut youngest = Vec::new();
-        let mut alive = self.alive_sessions(subject);
-        while let Some(page) = alive.next().await? {
-            youngest.extend(page.into_iter().map(ActiveSession));
+        let mut pages = ledger.pages::<Session>(Some(Id::of(subject)));
+        while let Some(page) = pages.next().await? {
+            for session in page {
+                let session = session?;
+                let holders = match holders.entry(session.client_id.clone()) {
+                    Entry::Occupied(known) => known.into_mut(),
+                    Entry::Vacant(place) => place.insert(ledger.holders(session.sub(), &session.client_id).await?),
+                };
+                if session.good_until() > now && session.is_alive(holders) {
+                    youngest.push(ActiveSession(session));
+                }
+            }
             youngest.sort_by_key(|ActiveSession(session)| Reverse(session.started_at));
             youngest.truncate(LONGEST_LIST);
         }
         Ok(youngest)
-    }
-
-    /// The sessions of a subject that have not ended, some at a time.
-    pub(super) fn alive_sessions(&self, subject: &str) -> AliveSessions<'_> {
-        AliveSessions {
-            ledger: &self.0.ledger,
-            pages: self.0.ledger.pages(Some(Id::of(subject))),
-            holders: BTreeMap::new(),
-            now: Millis::floor(self.now().wall),
-        }
-    }
-}
-
-/// Sessions of one subject that have not ended, some at a time.
-pub(super) struct AliveSessions<'a> {
-    ledger: &'a Ledger,
-    pages: Pages<'a, Session>,
-    /// By the client, which many sessions have in common.
-    holders: BTreeMap<String, Holders>,
-    now: Millis,
-}
-
-impl AliveSessions<'_> {
-    /// The next of them; `None` when there are no more.
-    pub(super) async fn next(&mut self) -> Result<Option<Vec<Session>>, StoreError> {
-        let Some(page) = self.pages.next().await? else {
-            return Ok(None);
-        };
-        let mut page = page.into_iter().collect::<Result<Vec<_>, _>>()?;
-        for session in &page {
-            if !self.holders.contains_key(&session.client_id) {
-                let holders = self.ledger.holders(session.sub(), &session.client_id).await?;
-                self.holders.insert(session.client_id.clone(), holders);
-            }
-        }
-        page.retain(|session| {
-            let holders = self.holders.get(&session.client_id);
-            session.good_until() > self.now && holders.is_some_and(|holders| session.is_alive(holders))
-        });
-        Ok(Some(page))
     }
 }

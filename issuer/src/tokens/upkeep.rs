@@ -6,6 +6,7 @@ use resource_protector::SetupError;
 
 use super::{
     TokenError, TokenErrorKind, TokenIssuer,
+    error::Worst,
     ledger::Decision,
     records::{Record as _, Session, StoreIssuer},
     revocation::{By, Revocation},
@@ -47,8 +48,8 @@ impl TokenIssuer {
     ///
     /// # Errors
     ///
-    /// When the store or the list cannot be reached, or the file of keys cannot be read, locked or replaced, which is waited
-    /// for for 10 s. The rest was done all the same.
+    /// When the store or the list cannot be reached, a row cannot be read, or the file of keys cannot be read, locked or replaced,
+    /// which is waited for for 10 s. The rest was done all the same.
     ///
     /// # Panics
     ///
@@ -83,12 +84,12 @@ impl TokenIssuer {
     /// Tells the list of a revocation that the store has. Only then is it revoked everywhere.
     pub(super) async fn tell(&self, revoked: &Revocation) -> Result<(), TokenError> {
         // First, since it concerns nearly all: what comes then takes long, and may fail.
-        let told = self.tell_list(revoked).await;
-        let ended = match revoked.issued_before {
-            Some(before) => self.end_what_is_issued_later(revoked, before).await,
-            None => Ok(()),
-        };
-        told.and(ended)?;
+        let mut worst = Worst::default();
+        worst.note(self.tell_list(revoked).await);
+        if let (Some(epoch), Some(before)) = (revoked.epoch, revoked.issued_before) {
+            worst.note(self.end_what_is_issued_later(revoked, epoch, before).await);
+        }
+        worst.into_result()?;
         self.note_as_told(revoked).await;
         Ok(())
     }
@@ -107,39 +108,35 @@ impl TokenIssuer {
     /// Ends, one by one, the sessions that a subject was logged out of, or a client's tokens were revoked with, though a token of
     /// theirs says that it was issued afterwards: by the clock of another machine, between the look at the clock and the
     /// revocation, or ahead of time, because the one before was in the same second. The list would not know them by their `iat`.
-    async fn end_what_is_issued_later(&self, revoked: &Revocation, before: Millis) -> Result<(), TokenError> {
-        let ledger = &self.0.ledger;
+    async fn end_what_is_issued_later(
+        &self,
+        revoked: &Revocation,
+        epoch: u64,
+        before: Millis,
+    ) -> Result<(), TokenError> {
         if self.0.access.list.is_none() {
             return Ok(());
         }
-        let (subject, client) = match revoked.by {
-            By::Sub => (revoked.id.as_str(), ""),
-            By::Client => ("", revoked.id.as_str()),
-            By::Jti | By::Sid => return Ok(()),
+        let began_before = |session: &Session| match revoked.by {
+            By::Sub => session.sub() == revoked.id && session.epochs.subject < epoch,
+            By::Client => session.client_id == revoked.id && session.epochs.client < epoch,
+            By::Jti | By::Sid => false,
         };
-        let holders = ledger.holders(subject, client).await?;
         // Sessions are listed by their subjects only.
-        let mut sessions = ledger.pages::<Session>((revoked.by == By::Sub).then(|| Id::of(subject)));
-        let mut failed = None;
+        let of_subject = (revoked.by == By::Sub).then(|| Id::of(&revoked.id));
+        let mut worst = Worst::default();
+        let mut sessions = self.0.ledger.pages::<Session>(of_subject);
         while let Some(page) = sessions.next().await? {
             for session in page {
-                let session = match session {
-                    Ok(session) => session,
-                    Err(error) => {
-                        failed = failed.or(Some(error.into()));
-                        continue;
-                    }
-                };
-                let is_of_holder = revoked.by == By::Sub || session.client_id == client;
-                if is_of_holder
-                    && !holders.have_ended_nothing_since(session.epochs)
+                if let Some(session) = worst.note(session)
+                    && began_before(&session)
                     && session.last_token_issued_at >= before
                 {
-                    failed = failed.or(self.end_told(&session.sid).await.err());
+                    worst.note(self.end_told(&session.sid).await);
                 }
             }
         }
-        failed.map_or(Ok(()), Err)
+        worst.into_result()
     }
 
     /// Ends a session, and tells the list.
@@ -178,21 +175,18 @@ impl TokenIssuer {
 
     /// Tells the list everything, because it may know nothing.
     pub(super) async fn tell_all(&self) -> Result<(), TokenError> {
-        let Some(list) = &self.0.access.list else {
+        if self.0.access.list.is_none() {
             return Ok(());
-        };
-        // What is not in force here is the worse of both.
-        let (mut failed, mut of_others) = (None, None);
+        }
+        let mut worst = Worst::default();
         let mut all = self.0.ledger.pages::<Revocation>(None);
         while let Some(page) = all.next().await? {
             for revoked in page {
-                let told = match revoked {
-                    Err(error) => Err(error.into()),
-                    Ok(revoked) if !revoked.told => self.tell(&revoked).await,
-                    Ok(revoked) => list
-                        .revoke(revoked.cut_off(&self.0.issuer))
-                        .await
-                        .map_err(TokenError::from),
+                // The others are told all the same.
+                let Some(revoked) = worst.note(revoked) else { continue };
+                let told = match revoked.told {
+                    false => self.tell(&revoked).await,
+                    true => self.tell_list(&revoked).await,
                 };
                 match told {
                     // A server starts all the same.
@@ -202,13 +196,11 @@ impl TokenIssuer {
                         %error,
                         "the list of revocations will never take one of them"
                     ),
-                    // The others are told all the same: a list may be in force here though others cannot be told.
-                    Err(error) if error.is_of_others() => of_others = of_others.or(Some(error)),
-                    told => failed = failed.or(told.err()),
+                    told => drop(worst.note(told)),
                 }
             }
         }
-        failed.or(of_others).map_or(Ok(()), Err)
+        worst.into_result()
     }
 
     /// Tells the list everything at the start. Where it is in force here, others are told later: they notice by its age that they

@@ -15,7 +15,7 @@ use resource_protector::{
 use resource_protector_issuer::{
     AccessTokens, CodeExchange, CodeRequest, IssuedTokens, KeyRing, RefreshRequest, TokenErrorKind, TokenIssuer,
     TokenRequest, TokenTable,
-    store::{Key, Kind, Listing, Store as _},
+    store::{Becomes, Change, Key, Kind, Listing, Outcome, Row, Store as _, Version, Was},
 };
 
 use tracing::Level;
@@ -303,6 +303,41 @@ async fn an_issuer_starts_while_others_cannot_be_told_and_tells_them_with_the_ne
     assert_eq!(issuer.upkeep().await.unwrap_err().kind(), TokenErrorKind::Unavailable);
     times.store(0, Ordering::SeqCst);
     issuer.upkeep().await.unwrap();
+}
+
+#[tokio::test]
+async fn that_others_cannot_be_told_hides_nothing_that_is_not_in_force_here() {
+    let world = World::jwt().await;
+    let (issuer, times) = world.telling(true, &world.clock).await;
+    let tokens = world.begun("app", "alice").await;
+    times.store(1, Ordering::SeqCst);
+    issuer.logout_everywhere("alice").await.unwrap_err();
+    // A session of hers that may have to be ended one by one, and cannot be read.
+    let key = Key::of(Kind::Session, tokens.session_id());
+    let found = world
+        .store
+        .load(std::slice::from_ref(&key))
+        .await
+        .unwrap()
+        .remove(0)
+        .unwrap();
+    let newer = Row {
+        version: Version::draw().unwrap(),
+        body: found.body.replacen('{', "{\"newer\":1,", 1),
+        ..found.clone()
+    };
+    let change = Change::new().step(key, Was::At(found.version), Becomes::Put(newer));
+    assert_eq!(world.store.commit(&change).await.unwrap(), Outcome::Done);
+
+    let list = Away {
+        list: MemoryRevocationList::new(terms()).clock(world.clock.clone()),
+        times: Arc::new(AtomicUsize::new(100)),
+        takes_nothing: false,
+    };
+    let access = AccessTokens::jwt(world.keys.clone(), list).unwrap();
+    let builder = TokenIssuer::builder(ISSUER, API, world.store.clone(), access).unwrap();
+    let refused = builder.clock(world.clock.clone()).open().await.unwrap_err();
+    assert_eq!(refused.option(), "revocations");
 }
 
 #[tokio::test]
