@@ -33,3 +33,14 @@ impl Tls {
         match self.0 {}
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_url_for_tls_names_the_feature_that_it_needs() {
+        let error = Tls::to("h", 6379).err().unwrap().to_string();
+        assert!(error.starts_with("url: ") && error.contains("`redis-tls`"), "{error}");
+    }
+}
